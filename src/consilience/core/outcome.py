@@ -1,0 +1,77 @@
+"""What came of one trial: metrics, or a failure with its reason. Never an exception, never a made-up score.
+
+Rules:
+    1. Either `failure` is set and `metrics` say nothing about rank, or it is None and every metric is finite.
+    2. Wall, CPU and memory are taken outside the candidate.
+    3. The isolation that was really enforced travels with every outcome.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+IsolationLevel = Literal["none", "restricted", "strong"]
+EvaluationDomain = Literal["split", "shared-process", "command", "told"]
+FailureReason = Literal[
+    "crash",
+    "timeout",
+    "cpu_limit",
+    "memory",
+    "violation",
+    "invalid_output",
+    "non_finite",
+    "missing_metric",
+    "evaluator_error",
+    "evaluator_timeout",
+    "budget",
+]
+
+LEVEL_RANK: dict[IsolationLevel, int] = {"none": 0, "restricted": 1, "strong": 2}
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """Why a trial has no score. `message` is capped text and may come from untrusted code."""
+
+    reason: FailureReason
+    message: str
+
+
+class Resources(Struct, frozen=True, kw_only=True):
+    """What the whole tree of a trial's processes used, measured outside it."""
+
+    wall_ms: int = 0
+    cpu_ms: int = 0
+    memory_kb: int = 0
+
+
+class Isolation(Struct, frozen=True, kw_only=True):
+    """How the candidate was held: the probed level, and who shared a process with whom.
+
+    `split`: candidate and evaluator in separate processes. `shared-process`: the evaluator imports the
+    candidate, sandboxed as a whole. `command`: the artifact prints its own metric. `told`: scored outside.
+    """
+
+    level: IsolationLevel
+    domain: EvaluationDomain
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """The result of one trial.
+
+    `log` is the capped tail of what the candidate and evaluator printed; `feedback` is text that the
+    evaluator gives to proposers. Both are untrusted.
+    """
+
+    metrics: dict[str, float] = {}
+    failure: Failure | None = None
+    resources: Resources = Resources()
+    isolation: Isolation
+    log: str = ""
+    feedback: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether the trial has a score."""
+        return self.failure is None

@@ -1,0 +1,175 @@
+"""Ports: the small Protocols through which parts meet, each named for its role.
+
+Rules:
+    1. A part that needs another part's work takes one of these as an argument; `node` wires them.
+    2. Implementations of Proposer are pure: the same view and chance give the same proposal.
+    3. Executor never raises for what a candidate does; that is an Outcome.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+from msgspec import Struct
+
+from consilience.core.artifact import Artifact
+from consilience.core.hypothesis import Proposal
+from consilience.core.outcome import Isolation, Outcome
+from consilience.core.problem import Limits, Problem
+from consilience.core.study import StudySettings
+
+Phase = Literal["explore", "exploit"]
+
+
+class Clock(Protocol):
+    """**Protocol:** where time comes from."""
+
+    def now_ms(self) -> int:
+        """Return whole milliseconds since the Unix epoch, for the `at` of events; never used to order."""
+
+    def elapsed_ms(self) -> int:
+        """Return whole milliseconds of a monotonic clock, for durations."""
+
+
+class Signer(Protocol):
+    """**Protocol:** one identity that signs. Only `identity` implements it over a private key."""
+
+    @property
+    def did(self) -> str:
+        """The author's ``did:key``."""
+
+    def sign(self, payload: bytes) -> str:
+        """Return the RFC 7797 detached JWS (``header..signature``) over the payload bytes."""
+
+
+class Verifier(Protocol):
+    """**Protocol:** checks a detached JWS."""
+
+    def verify(self, payload: bytes, jws: str, author: str) -> str:
+        """Return "" when the JWS is the author's over these bytes, else the reason why not."""
+
+
+class BlobStore(Protocol):
+    """**Protocol:** bytes by their hash."""
+
+    def put(self, data: bytes) -> str:
+        """Keep the bytes and return their SHA-256 in hex."""
+
+    def get(self, name: str) -> bytes:
+        """Return the bytes, checked against their name.
+
+        Raises:
+            JournalError: absent, or the bytes no longer match.
+        """
+
+
+class LoadedProblem(Struct, frozen=True, kw_only=True):
+    """A problem with all that a machine needs to run it.
+
+    Attributes:
+        problem: the frozen description.
+        root: the folder that it was read from; data files are read from here.
+        baseline: the artifact as given.
+        study: budget, seeds and policy as the problem states them, before settings are laid over.
+        support: bytes of the evaluator and of every other fixed file, by path; trials use these bytes,
+            so editing a file during a run changes nothing.
+        interpreter: the Python that runs candidates and evaluators; "" is the one that runs us.
+        warnings: one line for each thing that was ignored or assumed.
+    """
+
+    problem: Problem
+    root: Path
+    baseline: Artifact
+    study: StudySettings
+    support: dict[str, bytes]
+    interpreter: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+class TrialRequest(Struct, frozen=True, kw_only=True):
+    """One candidate, one seed, and the limits that still fit the budget."""
+
+    artifact: Artifact
+    seed: int
+    limits: Limits
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """**Protocol:** turns a candidate into an outcome for one problem.
+
+    Called once for each trial, from one thread. Must kill the whole process tree when a limit is reached.
+    Must not raise for what the candidate or evaluator does. Errors: EnvironmentLacksError when the
+    machine itself stopped working.
+    """
+
+    @property
+    def isolation(self) -> Isolation:
+        """How candidates are held; the level was probed, not assumed."""
+
+    def run(self, request: TrialRequest) -> Outcome:
+        """Run one trial to its outcome."""
+
+    def close(self) -> None:
+        """End every process that this executor started."""
+
+
+class Scored(Struct, frozen=True, kw_only=True):
+    """A candidate with its mean score so far."""
+
+    candidate: str
+    artifact: Artifact
+    score: float
+
+
+class Tried(Struct, frozen=True, kw_only=True):
+    """One earlier proposal of the same operator. `score` is None where the trial failed."""
+
+    space: str
+    coordinates: tuple[float, ...]
+    score: float | None
+
+
+class ProposalView(Struct, frozen=True, kw_only=True):
+    """What a proposer may see.
+
+    Attributes:
+        problem: what is being improved.
+        parent: the candidate to build on (in exploitation the incumbent).
+        incumbent: the best that has been promoted.
+        pool: other good candidates, best first, for recombination.
+        tried: this operator's earlier proposals with their results, in order of proposal.
+        phase: explore or exploit.
+        seed: the study's seed, for internal state that must be rebuilt exactly on resume.
+    """
+
+    problem: Problem
+    parent: Scored
+    incumbent: Scored
+    pool: Sequence[Scored]
+    tried: Sequence[Tried]
+    phase: Phase
+    seed: int
+
+
+@runtime_checkable
+class Proposer(Protocol):
+    """**Protocol:** makes hypotheses.
+
+    Called once for each new candidate that this operator is chosen for. Must be a pure function of the
+    view and the stream: internal state may only cache what follows from them. Must not keep or change
+    what it is given.
+    """
+
+    @property
+    def operator(self) -> str:
+        """The operator's name: stable, lower-case, with dashes."""
+
+    def applies(self, view: ProposalView) -> bool:
+        """Tell, cheaply, whether the operator has anything to change in this problem and parent."""
+
+    def propose(self, view: ProposalView, stream: random.Random) -> Proposal | None:
+        """Offer one candidate, or None when nothing could be changed this time."""

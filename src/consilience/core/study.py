@@ -1,0 +1,81 @@
+"""How a problem is worked on: total budget, seeds, autonomy and policy. Versioned by `study.configured` events.
+
+Rules:
+    1. Budgets are totals over the life of the study, not "n more": a resumed run counts what was spent.
+    2. A missing amount in a Budget means no limit; a Spend has no missing amounts.
+    3. Amounts are integers (milliseconds, micro-dollars as decimal strings), so that sums never depend on order.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from consilience.core.outcome import IsolationLevel
+
+Autonomy = Literal["suggest", "sandbox", "auto", "portfolio"]
+
+
+class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Total limits of a study; None is no limit."""
+
+    trials: int | None = None
+    wall_ms: int | None = None
+    cpu_ms: int | None = None
+    tokens: int | None = None
+    money_microusd: str | None = None
+
+
+class Spend(Struct, frozen=True, kw_only=True):
+    """An amount reserved or spent, in the units of Budget."""
+
+    trials: int = 0
+    wall_ms: int = 0
+    cpu_ms: int = 0
+    tokens: int = 0
+    money_microusd: str = "0"
+
+    def __add__(self, other: Spend) -> Spend:
+        return self._combine(other, 1)
+
+    def __sub__(self, other: Spend) -> Spend:
+        return self._combine(other, -1)
+
+    def _combine(self, other: Spend, sign: int) -> Spend:
+        return Spend(
+            trials=self.trials + sign * other.trials,
+            wall_ms=self.wall_ms + sign * other.wall_ms,
+            cpu_ms=self.cpu_ms + sign * other.cpu_ms,
+            tokens=self.tokens + sign * other.tokens,
+            money_microusd=str(int(self.money_microusd) + sign * int(other.money_microusd)),
+        )
+
+
+class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the loop must and may do.
+
+    Attributes:
+        minimum_isolation: a trial whose probed level is lower is refused.
+        baseline_seeds: runs of the baseline that measure the noise floor.
+        false_promotion_rate: chance, over the whole study, that any promotion is noise.
+        maximum_pairs: most paired seeds spent on one candidate before it is discarded as not separable.
+        minimum_gain: a gain that is real but smaller than this is not promoted; in the metric's unit.
+        deterministic: None lets the baseline tell; True or False overrides it.
+    """
+
+    minimum_isolation: IsolationLevel = "strong"
+    baseline_seeds: int = 5
+    false_promotion_rate: float = 0.05
+    maximum_pairs: int = 32
+    minimum_gain: float = 0.0
+    deterministic: bool | None = None
+
+
+class StudySettings(Struct, frozen=True, kw_only=True):
+    """One version of how a study is run."""
+
+    budget: Budget
+    seed: int = 0
+    autonomy: Autonomy = "sandbox"
+    policy: Policy = Policy()

@@ -1,0 +1,1 @@
+"""The `consilience` command: stdout is data, stderr is progress."""

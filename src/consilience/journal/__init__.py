@@ -1,0 +1,1 @@
+"""Signed, hash-chained feeds and the views that fold them. Only this package writes history."""

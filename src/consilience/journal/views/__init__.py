@@ -1,0 +1,1 @@
+"""Views: pure folds of events into what people and the loop read."""

@@ -1,0 +1,1 @@
+"""Folders -> Problem: loaders for the own format, OpenEvolve and autoresearch layouts."""

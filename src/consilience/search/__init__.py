@@ -1,0 +1,1 @@
+"""The loop as pure functions: baseline, noise floor, proposals, novelty, verdicts, governor, budget."""

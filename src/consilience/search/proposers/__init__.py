@@ -1,0 +1,1 @@
+"""Operators that make hypotheses, one small file each, behind core.ports.Proposer."""

@@ -1,0 +1,1 @@
+"""Public helpers for tests and plug-in authors: fakes and conformance suites."""

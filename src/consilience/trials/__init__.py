@@ -1,0 +1,1 @@
+"""Candidate -> outcome. Only this package runs candidate code."""

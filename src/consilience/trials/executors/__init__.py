@@ -1,0 +1,1 @@
+"""Executors: how one trial becomes processes, and processes an outcome."""

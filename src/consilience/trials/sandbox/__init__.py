@@ -1,0 +1,1 @@
+"""Isolation levels, probed by running canaries: bubblewrap, or Landlock with seccomp."""
