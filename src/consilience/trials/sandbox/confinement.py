@@ -1,0 +1,81 @@
+"""The contract between executors and sandboxes: what one confined process may see and use.
+
+Rules:
+    1. Paths are the same inside and outside, so that a level without mounts can honour them.
+    2. What is not named here is neither readable nor writable; the environment is exactly `environment`.
+    3. Killing a confined process kills everything it started.
+
+Data flow: executors -> Confinement -> a Sandbox -> ConfinedProcess -> Exit.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from consilience.core.outcome import IsolationLevel
+from consilience.core.problem import Limits
+
+
+class Confinement(Struct, frozen=True, kw_only=True):
+    """One process to start.
+
+    Attributes:
+        argv: the command; `argv[0]` is an absolute path.
+        readable: files and folders it may read, beyond the interpreter and system libraries.
+        writable: host folders that it may write and that the caller removes.
+        scratch: an existing empty folder that it may fill up to `scratch_mb` (TMPDIR); nothing in it is kept.
+        work_dir: where it starts.
+        environment: its whole environment.
+        limits: wall time is the caller's to enforce; CPU, memory and output are set here.
+        may_fork: whether it may start processes (a whole program may, a called candidate may not).
+    """
+
+    argv: tuple[str, ...]
+    work_dir: str
+    scratch: str
+    limits: Limits
+    readable: tuple[str, ...] = ()
+    writable: tuple[str, ...] = ()
+    environment: dict[str, str] = {}
+    may_fork: bool = False
+    scratch_mb: int = 64
+
+
+class Exit(Struct, frozen=True, kw_only=True):
+    """How a confined process ended. `signal` is 0 when it exited; CPU and memory are of its whole tree."""
+
+    code: int
+    signal: int
+    cpu_ms: int
+    memory_kb: int
+
+
+class ConfinedProcess(Protocol):
+    """**Protocol:** a started process with its tree."""
+
+    @property
+    def pid(self) -> int:
+        """The outermost process id on the host."""
+
+    def wait(self, timeout_seconds: float | None = None) -> Exit | None:
+        """Reap it and return how it ended, or None when it is still running after the timeout."""
+
+    def kill(self) -> Exit:
+        """Kill the whole tree, reap it, and return how it ended."""
+
+
+class Sandbox(Protocol):
+    """**Protocol:** one way to hold a process, at one level."""
+
+    @property
+    def level(self) -> IsolationLevel:
+        """The level that its canaries proved."""
+
+    def start(self, confinement: Confinement, *, stdin: int, stdout: int, stderr: int) -> ConfinedProcess:
+        """Start the process with three file descriptors and no other.
+
+        Raises:
+            EnvironmentLacksError: the machine could not start it.
+        """
