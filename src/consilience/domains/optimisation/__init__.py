@@ -1,0 +1,1 @@
+"""Optimisation problems: an exact evaluator over geometry or numbers, without data."""
