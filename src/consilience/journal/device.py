@@ -1,0 +1,102 @@
+"""What this device remembers of its own feeds: a mark per feed, locked while it is written to.
+
+Rules:
+    1. A feed is extended only by the device that holds its mark, under the mark's lock, and only from at
+       least where the mark stands. So a restored journal, a copy, a second terminal or a second laptop
+       opens a new feed, and nobody ever signs two events with one seq.
+    2. The mark is written after each commit; it may lag behind the journal (a crash), never lead it.
+
+Data flow: Journal.open -> `claim_feed`; Journal.commit -> `FeedMark.move`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from pathlib import Path
+
+from consilience.core.errors import JournalError, LockedError
+
+
+class FeedMark:
+    """The lock and high-water mark of one feed on this device."""
+
+    def __init__(self, feed: str, descriptor: int, seq: int) -> None:
+        self.feed = feed
+        self.seq = seq
+        self._descriptor = descriptor
+
+    def move(self, seq: int) -> None:
+        """Remember that the journal holds the feed up to `seq`."""
+        self.seq = seq
+        os.pwrite(self._descriptor, f"{seq:020d}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let go of the feed."""
+        os.close(self._descriptor)
+
+
+def claim_feed(folder: Path, heads: dict[str, int]) -> FeedMark:
+    """Return a mark for a feed that this device may extend, or for a new one.
+
+    Args:
+        folder: where this device keeps its marks.
+        heads: the last seq of each of the author's feeds in this journal and hive.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for feed in sorted(heads):
+            mark = _take(folder / feed, create=False)
+            if mark is None:
+                continue
+            if mark.seq <= heads[feed]:
+                return mark
+            mark.release()
+        created = _take(folder / secrets.token_hex(16), create=True)
+    except OSError as error:
+        raise JournalError(f"cannot keep feed marks in {folder}: {error}", hint="make it writable") from error
+    if created is None:
+        raise JournalError(f"cannot lock a new feed mark in {folder}")
+    return created
+
+
+def _take(path: Path, *, create: bool) -> FeedMark | None:
+    """Open and lock a mark; None when it is absent or another process holds it."""
+    flags = os.O_RDWR | (os.O_CREAT | os.O_EXCL if create else 0)
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    text = os.pread(descriptor, 32, 0).strip()
+    return FeedMark(path.name, descriptor, int(text) if text.isdigit() else -1)
+
+
+class WriterLock:
+    """The lock that makes one process the writer of a journal file; the others may read."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise JournalError(f"cannot lock {path}: {error}", hint="make the folder writable") from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(self._descriptor)
+            raise LockedError(
+                f"another run (process {holder}) is writing {path.parent}",
+                hint="wait for it, or stop it with Ctrl-C; `board`, `log` and `show` work meanwhile",
+            ) from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+
+    def release(self) -> None:
+        """Let other processes write."""
+        os.close(self._descriptor)

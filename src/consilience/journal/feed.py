@@ -1,0 +1,108 @@
+"""One author's feed in one hive: which payload comes next, and whether a row follows the one before.
+
+Rules:
+    1. A feed starts at seq 0 with no `prev`; each later event names the id of the one before.
+    2. A row's columns are copies of its payload; where they differ, the row is bad.
+    3. Pure: signing and storing happen in `journal.journal`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from consilience.core.canonical import canonical_bytes
+from consilience.core.errors import JournalError
+from consilience.core.events import EVENT_VERSION, Event, Payload, event_id, read_payload
+from consilience.core.ports import Verifier
+from consilience.journal.kinds import kind_of, read_body, write_body
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """An event as it is stored: the signed bytes, and columns to find it by."""
+
+    position: int
+    id: str
+    hive: str
+    author: str
+    feed: str
+    seq: int
+    kind: str
+    payload: bytes
+    jws: str
+
+
+class FeedHead(Struct, frozen=True, kw_only=True):
+    """Where a feed stands. `seq` is -1 and `id` None before its first event."""
+
+    hive: str
+    author: str
+    feed: str
+    seq: int = -1
+    id: str | None = None
+
+
+def next_payload(head: FeedHead, body: Any, *, at: int, after: tuple[str, ...] = ()) -> Payload:
+    """Return the payload that follows `head`.
+
+    Raises:
+        JournalError: no kind is registered for the body.
+    """
+    return Payload(
+        v=EVENT_VERSION,
+        hive=head.hive,
+        author=head.author,
+        feed=head.feed,
+        seq=head.seq + 1,
+        prev=head.id,
+        after=tuple(sorted(after)),
+        at=at,
+        kind=kind_of(body).name,
+        body=write_body(body),
+    )
+
+
+def read_event(payload: bytes, jws: str) -> Event:
+    """Read a stored event. The signature is not checked here (`check_row` does).
+
+    Raises:
+        JournalError: the bytes are not an event, or its body does not fit its kind.
+    """
+    try:
+        fields = read_payload(payload)
+    except msgspec.DecodeError as error:
+        raise JournalError(f"not an event: {error}") from error
+    body = read_body(fields.kind, fields.body) if fields.v == EVENT_VERSION else None
+    return Event(id=event_id(payload), payload=payload, jws=jws, fields=fields, body=body)
+
+
+def check_row(row: Row, verifier: Verifier) -> str:
+    """Return "" when a row's id, columns, canonical form and signature all hold, else what does not."""
+    if event_id(row.payload) != row.id:
+        return "the id is not the hash of the payload"
+    try:
+        fields = read_event(row.payload, row.jws).fields
+    except JournalError as error:
+        return error.message
+    if canonical_bytes(msgspec.json.decode(row.payload)) != row.payload:
+        return "the payload is not in canonical form"
+    columns = (row.hive, row.author, row.feed, row.seq, row.kind)
+    if columns != (fields.hive, fields.author, fields.feed, fields.seq, fields.kind):
+        return "the row's columns differ from its payload"
+    return verifier.verify(row.payload, row.jws, fields.author)
+
+
+def check_link(head: FeedHead, fields: Payload) -> str:
+    """Return "" when the payload follows `head`, else what is wrong with the link."""
+    if fields.seq != head.seq + 1:
+        return f"seq {fields.seq} follows seq {head.seq}"
+    if fields.prev != head.id:
+        return "prev is not the id of the event before"
+    return ""
+
+
+def advance(head: FeedHead, event: Event) -> FeedHead:
+    """Return the head after one more event."""
+    return FeedHead(hive=head.hive, author=head.author, feed=head.feed, seq=event.fields.seq, id=event.id)

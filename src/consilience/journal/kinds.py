@@ -1,0 +1,110 @@
+"""The registry of event kinds: schema, version, upcasters, and what each event rests on or mentions.
+
+Rules:
+    1. Each kind is registered once. *Rests on*: if that event is withdrawn, so is this one. *Mentions*:
+       shown beside it, no more. Excision, `why`, sync and erasure all read this table.
+    2. Unknown kinds and newer body versions are kept, verified, and folded by no view.
+    3. An upcaster turns a body of version n into n + 1; old bytes are never rewritten.
+
+Data flow: payload body -> upcast -> typed body -> views; typed body -> payload body -> feed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from consilience.core import bodies
+from consilience.core.errors import JournalError
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+VERSION_FIELD = "version_of_body"
+
+
+class Kind(Struct, frozen=True, kw_only=True):
+    """One kind of event. Field names point into the body; a field holds one event id or a list of them."""
+
+    name: str
+    body: type[Any]
+    version: int = 1
+    upcasters: Mapping[int, Upcaster] = {}
+    rests_on: tuple[str, ...] = ()
+    mentions: tuple[str, ...] = ()
+    blobs: tuple[str, ...] = ()
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind(name="hive.founded", body=bodies.HiveFounded, blobs=("specification",)),
+    Kind(name="study.configured", body=bodies.StudyConfigured),
+    Kind(name="run.started", body=bodies.RunStarted, mentions=("study",), blobs=("environment_blob",)),
+    Kind(name="run.ended", body=bodies.RunEnded, mentions=("run",)),
+    Kind(name="candidate.proposed", body=bodies.CandidateProposed, rests_on=("parents",), blobs=("candidate",)),
+    Kind(name="trial.started", body=bodies.TrialStarted, rests_on=("proposed",)),
+    Kind(name="trial.finished", body=bodies.TrialFinished, rests_on=("started",), blobs=("log", "feedback")),
+    Kind(name="trial.cancelled", body=bodies.TrialCancelled, rests_on=("started",)),
+    Kind(name="noise.measured", body=bodies.NoiseMeasured, rests_on=("trials",)),
+    Kind(name="verdict.reached", body=bodies.VerdictReached, rests_on=("candidate", "trials"), mentions=("incumbent",)),
+    Kind(name="phase.switched", body=bodies.PhaseSwitched),
+    Kind(name="epoch.closed", body=bodies.EpochClosed, mentions=("heads",)),
+    Kind(name="record.imported", body=bodies.RecordImported, blobs=("source",)),
+    Kind(name="artifact.applied", body=bodies.ArtifactApplied, mentions=("proposed",)),
+)
+
+BY_NAME: Mapping[str, Kind] = {kind.name: kind for kind in KINDS}
+_BY_BODY: Mapping[type[Any], Kind] = {kind.body: kind for kind in KINDS}
+
+
+def kind_of(body: Any) -> Kind:
+    """Return the kind that a typed body belongs to.
+
+    Raises:
+        JournalError: no kind is registered for the body's type.
+    """
+    try:
+        return _BY_BODY[type(body)]
+    except KeyError:
+        raise JournalError(f"no event kind is registered for {type(body).__name__}") from None
+
+
+def write_body(body: Any) -> dict[str, Any]:
+    """Return the JSON form of a typed body; versions above 1 carry their number."""
+    fields: dict[str, Any] = msgspec.to_builtins(body)
+    version = kind_of(body).version
+    return fields if version == 1 else {VERSION_FIELD: version, **fields}
+
+
+def read_body(name: str, fields: Mapping[str, Any]) -> Any:
+    """Return the typed body, upcast to the current version; None for an unknown kind or newer version.
+
+    Raises:
+        JournalError: the fields do not fit the kind.
+    """
+    kind = BY_NAME.get(name)
+    if kind is None:
+        return None
+    return read_versioned(kind, dict(fields))
+
+
+def read_versioned(kind: Kind, fields: dict[str, Any]) -> Any:
+    """Upcast the fields to the kind's version and type them; None when they are newer than the kind."""
+    version = fields.pop(VERSION_FIELD, 1)
+    if not isinstance(version, int) or version > kind.version:
+        return None
+    for step in range(version, kind.version):
+        fields = kind.upcasters[step](fields)
+    try:
+        return msgspec.convert(fields, kind.body)
+    except msgspec.ValidationError as error:
+        raise JournalError(f"{kind.name}: {error}") from error
+
+
+def references(body: Any, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the ids in the named fields of a body, empty ones left out."""
+    found: list[str] = []
+    for name in names:
+        value = getattr(body, name)
+        found.extend([value] if isinstance(value, str) else value)
+    return tuple(item for item in found if item)

@@ -1,0 +1,123 @@
+"""Verification of a whole journal: every hash, signature, link, reference and blob, from position 0.
+
+Rules:
+    1. The first bad event is named with what is wrong with it; nothing is mended here.
+    2. Reading needs no key and changes nothing.
+
+Data flow: Store -> rows -> here -> VerifyReport -> `consilience verify`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from consilience.core.errors import DamagedError, JournalError, NotFoundError
+from consilience.core.ports import Verifier
+from consilience.journal.feed import FeedHead, Row, advance, check_link, check_row, read_event
+from consilience.journal.kinds import BY_NAME, references
+from consilience.journal.store import Store
+
+
+class Fault(Struct, frozen=True, kw_only=True):
+    """One thing that does not hold. `position` is -1 where it is not about one event."""
+
+    what: str
+    position: int = -1
+    event: str = ""
+    feed: str = ""
+    seq: int = -1
+
+    def __str__(self) -> str:
+        if self.position < 0:
+            return self.what
+        return f"event {self.position} ({self.event[:12]}, feed {self.feed[:8]} seq {self.seq}): {self.what}"
+
+
+class VerifyReport(Struct, frozen=True, kw_only=True):
+    """What was checked, and the first fault found (None: everything holds)."""
+
+    events: int
+    feeds: int
+    blobs: int
+    fault: Fault | None
+
+
+class _Checker:
+    """State of one pass over the rows."""
+
+    def __init__(self, store: Store, verifier: Verifier) -> None:
+        self._store = store
+        self._verifier = verifier
+        self.heads: dict[tuple[str, str, str], FeedHead] = {}
+        self.seen: set[str] = set()
+        self.blobs: set[str] = set()
+
+    def check(self, row: Row) -> str:
+        """Return what is wrong with the next row, "" when nothing is."""
+        if row.position != len(self.seen):
+            return f"an event is missing before it: position {len(self.seen)} expected"
+        return check_row(row, self._verifier) or self._check_place(row)
+
+    def _check_place(self, row: Row) -> str:
+        event = read_event(row.payload, row.jws)
+        key = (row.hive, row.author, row.feed)
+        head = self.heads.get(key) or FeedHead(hive=row.hive, author=row.author, feed=row.feed)
+        fault = check_link(head, event.fields)
+        if fault:
+            return fault
+        self.heads[key] = advance(head, event)
+        self.seen.add(row.id)
+        kind = BY_NAME.get(row.kind)
+        if kind is None or event.body is None:
+            return ""
+        for name in references(event.body, kind.rests_on):
+            if name not in self.seen:
+                return f"it rests on event {name[:12]}, which is not in the journal before it"
+        return self._check_blobs(references(event.body, kind.blobs))
+
+    def _check_blobs(self, names: tuple[str, ...]) -> str:
+        for name in names:
+            if name in self.blobs:
+                continue
+            try:
+                self._store.get(name)
+            except (NotFoundError, DamagedError) as error:
+                return error.message
+            self.blobs.add(name)
+        return ""
+
+
+def verify_store(store: Store, verifier: Verifier, marks: dict[str, int] | None = None) -> VerifyReport:
+    """Check the whole journal.
+
+    Args:
+        store: the journal's file.
+        verifier: checks signatures.
+        marks: the last seq that this device wrote of each of its feeds; a journal that ends before
+            such a mark was cut off.
+    """
+    checker = _Checker(store, verifier)
+    fault = next(_faults(store, checker), None) or _cut_off(checker, marks or {})
+    return VerifyReport(events=len(checker.seen), feeds=len(checker.heads), blobs=len(checker.blobs), fault=fault)
+
+
+def _faults(store: Store, checker: _Checker) -> Iterator[Fault]:
+    for text in store.structure_faults():
+        yield Fault(what=f"the file is damaged: {text}")
+    try:
+        for row in store.rows():
+            what = checker.check(row)
+            if what:
+                yield Fault(what=what, position=row.position, event=row.id, feed=row.feed, seq=row.seq)
+    except JournalError as error:
+        yield Fault(what=error.message)
+
+
+def _cut_off(checker: _Checker, marks: dict[str, int]) -> Fault | None:
+    for (_, _, feed), head in checker.heads.items():
+        if marks.get(feed, -1) > head.seq:
+            what = f"feed {feed[:8]} ends at seq {head.seq}, but this device wrote it up to seq {marks[feed]}"
+            return Fault(what=f"{what}: the tail is missing, or this is an older copy")
+    return None

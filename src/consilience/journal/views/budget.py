@@ -1,0 +1,44 @@
+"""The budget view: what the study may use in total, what is reserved, what is spent.
+
+Rules:
+    1. Totals live as long as the study: a resumed run goes on from what was spent.
+    2. A reservation counts as spent until its trial finishes or is cancelled (fail closed).
+
+Data flow: study.configured, trial.* -> here -> `search.budget` and the live face.
+"""
+
+from __future__ import annotations
+
+from consilience.core.bodies import StudyConfigured, TrialCancelled, TrialFinished, TrialStarted
+from consilience.core.events import Event
+from consilience.core.study import Budget, Spend
+
+
+class BudgetView:
+    """Fold of everything that costs."""
+
+    def __init__(self) -> None:
+        self.total = Budget()
+        self.spent = Spend()
+        self.reserved: dict[str, Spend] = {}
+
+    def apply(self, event: Event) -> None:
+        """Take one more event."""
+        body = event.body
+        if isinstance(body, StudyConfigured):
+            self.total = body.settings.budget
+        elif isinstance(body, TrialStarted):
+            self.reserved[event.id] = body.reserved
+        elif isinstance(body, TrialFinished | TrialCancelled):
+            self.reserved.pop(body.started, None)
+            self.spent = self.spent + body.spent
+
+    @property
+    def committed(self) -> Spend:
+        """What is spent or reserved."""
+        return sum(self.reserved.values(), self.spent)
+
+    def remaining(self, amount: str) -> int | None:
+        """Return what is left of one amount (a field of Budget); None where there is no limit."""
+        total = getattr(self.total, amount)
+        return None if total is None else int(total) - int(getattr(self.committed, amount))

@@ -1,0 +1,131 @@
+"""The leaderboard view: candidates ranked by what their trials support, never across comparability keys.
+
+Rules:
+    1. A candidate's place is the lower confidence bound of its mean score, so that one lucky run does
+       not lead. Ties go to more runs, then to the earlier candidate.
+    2. Only results that share a comparability key are ranked together; foreign records never are.
+
+Source: one-sided 95 % bound of a mean with known spread, mean - 1.645 * s / sqrt(n); s is the noise floor.
+
+Data flow: trial.finished, noise.measured, verdict.reached -> here -> `board`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+
+from msgspec import Struct
+
+from consilience.core.bodies import CandidateProposed, NoiseMeasured, TrialFinished, TrialStarted, VerdictReached
+from consilience.core.events import Event
+from consilience.core.problem import Objective
+
+_ONE_SIDED_95 = 1.645
+
+
+class BoardRow(Struct, frozen=True, kw_only=True):
+    """A candidate's place. `bound` is the worse end of the interval around `mean`; `trial` its first trial."""
+
+    place: int
+    trial: int
+    candidate: str
+    mean: float
+    bound: float
+    runs: int
+    failures: int
+    verdict: str
+    operator: str
+    events: tuple[str, ...]
+
+
+class _Standing:
+    """What one candidate has gathered under one key."""
+
+    def __init__(self, candidate: CandidateProposed) -> None:
+        self.candidate = candidate
+        self.trial = -1
+        self.scores: list[float] = []
+        self.failures = 0
+        self.verdict = ""
+        self.events: list[str] = []
+
+
+class LeaderboardView:
+    """Fold of scores by comparability key and candidate."""
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self._candidates: dict[str, CandidateProposed] = {}
+        self._started: dict[str, TrialStarted] = {}
+        self._keys: dict[str, dict[str, _Standing]] = defaultdict(dict)
+        self._spread = 0.0
+
+    def apply(self, event: Event) -> None:
+        """Take one more event."""
+        body = event.body
+        if isinstance(body, CandidateProposed):
+            self._candidates[event.id] = body
+        elif isinstance(body, TrialStarted):
+            self._started[event.id] = body
+        elif isinstance(body, TrialFinished):
+            self._finish(event, body)
+        elif isinstance(body, NoiseMeasured):
+            self._spread = body.deviation
+        elif isinstance(body, VerdictReached):
+            self._judge(event, body)
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the comparability keys that have results, in order of first result."""
+        return tuple(self._keys)
+
+    def rows(self, key: str) -> list[BoardRow]:
+        """Return the ranking under one key, best first; candidates without a score come last."""
+        standings = sorted(self._keys.get(key, {}).values(), key=self._rank)
+        return [self._row(place, standing) for place, standing in enumerate(standings, start=1)]
+
+    def _finish(self, event: Event, body: TrialFinished) -> None:
+        started = self._started.get(body.started)
+        candidate = self._candidates.get(started.proposed) if started else None
+        if started is None or candidate is None:
+            return
+        standing = self._keys[body.comparability_key].setdefault(started.proposed, _Standing(candidate))
+        standing.trial = started.number if standing.trial < 0 else standing.trial
+        standing.events.append(event.id)
+        if body.failure is None:
+            standing.scores.append(body.metrics[self._objective.metric])
+        else:
+            standing.failures += 1
+
+    def _judge(self, event: Event, body: VerdictReached) -> None:
+        for standings in self._keys.values():
+            if body.candidate in standings:
+                standings[body.candidate].verdict = body.verdict
+                standings[body.candidate].events.append(event.id)
+
+    def _mean(self, standing: _Standing) -> float:
+        return math.fsum(standing.scores) / len(standing.scores)
+
+    def _bound(self, standing: _Standing) -> float:
+        half_width = _ONE_SIDED_95 * self._spread / math.sqrt(len(standing.scores))
+        return self._mean(standing) - half_width * (1 if self._objective.direction == "maximize" else -1)
+
+    def _rank(self, standing: _Standing) -> tuple[bool, float, int, int]:
+        if not standing.scores:
+            return (True, 0.0, 0, standing.trial)
+        return (False, -self._objective.gain(self._bound(standing), 0.0), -len(standing.scores), standing.trial)
+
+    def _row(self, place: int, standing: _Standing) -> BoardRow:
+        scored = bool(standing.scores)
+        return BoardRow(
+            place=place,
+            trial=standing.trial,
+            candidate=standing.candidate.candidate,
+            mean=self._mean(standing) if scored else math.nan,
+            bound=self._bound(standing) if scored else math.nan,
+            runs=len(standing.scores),
+            failures=standing.failures,
+            verdict=standing.verdict or ("baseline" if not standing.candidate.parents else "open"),
+            operator=standing.candidate.hypothesis.operator,
+            events=tuple(standing.events),
+        )

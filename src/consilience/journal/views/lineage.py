@@ -1,0 +1,42 @@
+"""The lineage view: which candidate came from which, back to the baseline. No parent is ever a ghost.
+
+Data flow: candidate.proposed -> here -> `show`, `diff`, later the archive and excision.
+"""
+
+from __future__ import annotations
+
+from consilience.core.bodies import CandidateProposed
+from consilience.core.events import Event
+
+
+class LineageView:
+    """Fold of parents. Candidates are named by the id of their `candidate.proposed` event."""
+
+    def __init__(self) -> None:
+        self.parents: dict[str, tuple[str, ...]] = {}
+        self.children: dict[str, list[str]] = {}
+
+    def apply(self, event: Event) -> None:
+        """Take one more event."""
+        if isinstance(event.body, CandidateProposed):
+            self.parents[event.id] = event.body.parents
+            for parent in event.body.parents:
+                self.children.setdefault(parent, []).append(event.id)
+
+    def line(self, proposed: str) -> tuple[str, ...]:
+        """Return the line of first parents from the baseline down to one candidate."""
+        line = [proposed]
+        while self.parents.get(line[-1]):
+            line.append(self.parents[line[-1]][0])
+        return tuple(reversed(line))
+
+    def descendants(self, proposed: str) -> set[str]:
+        """Return everything that was made from one candidate."""
+        found: set[str] = set()
+        stack = [proposed]
+        while stack:
+            for child in self.children.get(stack.pop(), ()):
+                if child not in found:
+                    found.add(child)
+                    stack.append(child)
+        return found

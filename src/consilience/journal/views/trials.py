@@ -1,0 +1,127 @@
+"""The trials view: every trial with its candidate, seed, outcome and verdict, in order of start.
+
+Rules:
+    1. Failures are rows like any other, with their reason; a failed trial has no score.
+    2. Foreign records are kept apart from own trials.
+
+Data flow: candidate.*, trial.*, verdict.*, record.* -> here -> `log`, `show`, `export`, `study.trials`.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from consilience.core.bodies import (
+    CandidateProposed,
+    RecordImported,
+    TrialCancelled,
+    TrialFinished,
+    TrialPurpose,
+    TrialStarted,
+    VerdictReached,
+)
+from consilience.core.events import Event
+from consilience.core.outcome import Failure, Isolation, Resources
+
+
+class TrialRow(Struct, frozen=True, kw_only=True):
+    """One trial as people see it. Event ids are those of the events behind the row.
+
+    `status` is running, ok, failed, interrupted or cancelled.
+    """
+
+    number: int
+    candidate: str
+    seed: int
+    purpose: TrialPurpose
+    operator: str
+    change: str
+    status: str
+    started_event: str
+    proposed_event: str
+    finished_event: str = ""
+    metrics: dict[str, float] = {}
+    failure: Failure | None = None
+    resources: Resources = Resources()
+    isolation: Isolation | None = None
+    comparability_key: str = ""
+    environment: str = ""
+    log: str = ""
+    feedback: str = ""
+    at: int = 0
+
+
+class VerdictRow(Struct, frozen=True, kw_only=True):
+    """A verdict with the event that holds it."""
+
+    event: str
+    body: VerdictReached
+
+
+class RecordRow(Struct, frozen=True, kw_only=True):
+    """A foreign record with the event that holds it."""
+
+    event: str
+    body: RecordImported
+
+
+class TrialsView:
+    """Fold of trials, candidates and verdicts."""
+
+    def __init__(self) -> None:
+        self.candidates: dict[str, CandidateProposed] = {}
+        self.rows: dict[str, TrialRow] = {}
+        self.verdicts: dict[str, VerdictRow] = {}
+        self.records: list[RecordRow] = []
+
+    def apply(self, event: Event) -> None:
+        """Take one more event."""
+        body = event.body
+        if isinstance(body, CandidateProposed):
+            self.candidates[event.id] = body
+        elif isinstance(body, TrialStarted):
+            self._start(event, body)
+        elif isinstance(body, TrialFinished):
+            self._finish(event, body)
+        elif isinstance(body, TrialCancelled) and body.started in self.rows:
+            self.rows[body.started] = replace(self.rows[body.started], status=body.reason)
+        elif isinstance(body, VerdictReached):
+            self.verdicts[body.candidate] = VerdictRow(event=event.id, body=body)
+        elif isinstance(body, RecordImported):
+            self.records.append(RecordRow(event=event.id, body=body))
+
+    def _start(self, event: Event, body: TrialStarted) -> None:
+        candidate = self.candidates.get(body.proposed)
+        if candidate is None:
+            return
+        self.rows[event.id] = TrialRow(
+            number=body.number,
+            candidate=candidate.candidate,
+            seed=body.seed,
+            purpose=body.purpose,
+            operator=candidate.hypothesis.operator,
+            change=candidate.hypothesis.change,
+            status="running",
+            started_event=event.id,
+            proposed_event=body.proposed,
+            at=event.fields.at,
+        )
+
+    def _finish(self, event: Event, body: TrialFinished) -> None:
+        row = self.rows.get(body.started)
+        if row is None:
+            return
+        self.rows[body.started] = replace(
+            row,
+            status="ok" if body.failure is None else "failed",
+            finished_event=event.id,
+            metrics=body.metrics,
+            failure=body.failure,
+            resources=body.resources,
+            isolation=body.isolation,
+            comparability_key=body.comparability_key,
+            environment=body.environment,
+            log=body.log,
+            feedback=body.feedback,
+        )

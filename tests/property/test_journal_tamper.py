@@ -1,0 +1,181 @@
+"""Any flipped byte of a stored payload, signature, link or blob is caught, and the bad event is named."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from consilience.core.artifact import Artifact, ArtifactFile, artifact_bytes, artifact_id
+from consilience.core.bodies import CandidateProposed, HiveFounded, PhaseSwitched, TrialStarted
+from consilience.core.hypothesis import Hypothesis
+from consilience.core.study import Spend
+from consilience.identity.keys import EnvelopeVerifier, Identity
+from consilience.journal.device import claim_feed
+from consilience.journal.journal import JOURNAL_NAME, Journal
+from consilience.journal.store import Store
+from consilience.journal.verify import VerifyReport, verify_store
+from consilience.testing.clocks import ManualClock
+
+VERIFIER = EnvelopeVerifier()
+COLUMNS = ("payload", "jws", "id", "hive", "author", "feed", "seq", "kind")
+
+
+def write_journal(folder: Path, identity: Identity) -> Path:
+    journal = Journal.create(folder, identity, ManualClock(1_700_000_000_000, 7))
+    hive = Journal.new_hive()
+    journal.enter(hive, folder / "marks")
+    artifact = Artifact(files=(ArtifactFile("a.py", "x = 1\n"),))
+    journal.append(
+        HiveFounded(
+            problem="0" * 64,
+            specification=journal.put(b"{}"),
+            roles={"owner": (identity.did,)},
+            supply="0",
+            witnesses=(identity.did,),
+            auditors=(identity.did,),
+        )
+    )
+    journal.put(artifact_bytes(artifact))
+    proposed = journal.append(
+        CandidateProposed(
+            candidate=artifact_id(artifact),
+            parents=(),
+            hypothesis=Hypothesis(operator="baseline", target="", change="", reason="as given"),
+            phase="explore",
+            normal_form="n",
+            novelty=None,
+            repeats=0,
+            space="",
+            coordinates=(),
+        )
+    )
+    journal.append(TrialStarted(number=0, proposed=proposed.id, seed=3, purpose="baseline", reserved=Spend(trials=1)))
+    journal.append(PhaseSwitched(phase="exploit", figures={"novelty": 0.25}, reason="spent"))
+    journal.commit()
+    journal.close()
+    return folder / JOURNAL_NAME
+
+
+@pytest.fixture(scope="module")
+def journal_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_journal(tmp_path_factory.mktemp("tamper"), Identity.generate())
+
+
+def check(path: Path) -> VerifyReport:
+    store = Store.open(path)
+    try:
+        return verify_store(store, VERIFIER)
+    finally:
+        store.close()
+
+
+def tampered(path: Path, statement: str, values: tuple[object, ...]) -> VerifyReport:
+    """Apply one statement past the triggers to a copy, and verify it."""
+    copy = path.with_name("copy.db")
+    source = Store.open(path)
+    copy.unlink(missing_ok=True)
+    source.copy_to(copy)
+    source.close()
+    connection = sqlite3.connect(copy)
+    for trigger in ("event_no_update", "event_no_delete", "blob_no_update"):
+        connection.execute(f"DROP TRIGGER {trigger}")
+    connection.execute(statement, values)
+    connection.commit()
+    connection.close()
+    return check(copy)
+
+
+def test_an_untouched_journal_holds(journal_path: Path) -> None:
+    report = check(journal_path)
+    assert report.fault is None
+    assert (report.events, report.feeds, report.blobs) == (4, 1, 2)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(position=st.integers(0, 3), column=st.sampled_from(COLUMNS), place=st.integers(0, 10**6), bit=st.integers(0, 7))
+def test_any_flipped_bit_of_an_event_is_caught(
+    journal_path: Path, position: int, column: str, place: int, bit: int
+) -> None:
+    value = read(journal_path, f"SELECT {column} FROM event WHERE position = {position}")
+    report = tampered(
+        journal_path, f"UPDATE event SET {column} = ? WHERE position = ?", (flip(value, place, bit), position)
+    )
+    assert report.fault is not None
+    assert report.fault.position in {position, position + 1, -1}
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.integers(0, 10**6), bit=st.integers(0, 7))
+def test_any_flipped_bit_of_a_blob_is_caught(journal_path: Path, place: int, bit: int) -> None:
+    name = read(journal_path, "SELECT name FROM blob WHERE length(data) > 10")
+    data = read(journal_path, f"SELECT data FROM blob WHERE name = '{name}'")
+    report = tampered(journal_path, "UPDATE blob SET data = ? WHERE name = ?", (flip(data, place, bit), name))
+    assert report.fault is not None
+    assert "no longer matches" in report.fault.what
+
+
+@pytest.mark.parametrize("position", range(3))
+def test_a_dropped_event_is_caught(journal_path: Path, position: int) -> None:
+    assert tampered(journal_path, "DELETE FROM event WHERE position = ?", (position,)).fault is not None
+
+
+def test_two_swapped_events_are_caught(journal_path: Path) -> None:
+    statement = "UPDATE event SET position = CASE position WHEN 2 THEN -1 ELSE position END WHERE position = ?"
+    assert tampered(journal_path, statement, (2,)).fault is not None
+
+
+def test_a_cut_tail_is_caught_by_the_device_that_wrote_it(tmp_path: Path) -> None:
+    path = write_journal(tmp_path, Identity.generate())
+    mark = next((tmp_path / "marks").iterdir())
+    connection = sqlite3.connect(path)
+    connection.execute("DROP TRIGGER event_no_delete")
+    connection.execute("DELETE FROM event WHERE position = 3")
+    connection.commit()
+    connection.close()
+    store = Store.open(path)
+    report = verify_store(store, VERIFIER, {mark.name: int(mark.read_text())})
+    store.close()
+    assert report.fault is not None
+    assert "tail is missing" in report.fault.what
+
+
+def test_events_cannot_be_changed_or_deleted_through_sql(journal_path: Path) -> None:
+    connection = sqlite3.connect(journal_path)
+    for statement in ("UPDATE event SET seq = 9", "DELETE FROM event", "UPDATE blob SET data = x'00'"):
+        with pytest.raises(sqlite3.IntegrityError):
+            connection.execute(statement)
+    connection.close()
+
+
+def test_a_restored_copy_opens_a_new_feed(tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    first = claim_feed(marks, {})
+    first.move(5)
+    first.release()
+    again = claim_feed(marks, {first.feed: 5})
+    assert again.feed == first.feed
+    second_terminal = claim_feed(marks, {first.feed: 5})
+    assert second_terminal.feed != first.feed
+    again.release()
+    restored = claim_feed(marks, {first.feed: 4})
+    assert restored.feed != first.feed
+    for mark in (second_terminal, restored):
+        mark.release()
+
+
+def read(path: Path, query: str) -> object:
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(query).fetchone()[0]
+    finally:
+        connection.close()
+
+
+def flip(value: object, place: int, bit: int) -> object:
+    if isinstance(value, int):
+        return value ^ (1 << bit)
+    data = bytearray(value if isinstance(value, bytes) else str(value).encode())
+    data[place % len(data)] ^= 1 << (bit if isinstance(value, bytes) else bit % 7)
+    return bytes(data) if isinstance(value, bytes) else data.decode("latin-1")
