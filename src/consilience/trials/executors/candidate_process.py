@@ -1,0 +1,191 @@
+"""The candidate's process of a split trial: a fresh interpreter in the sandbox, started at the first call.
+
+Rules:
+    1. It gets the candidate's files, the seed and the arguments of calls; nothing of the evaluator.
+    2. Lock-step: a byte that was not asked for ends the trial.
+    3. How the process ended decides over what the evaluator makes of it.
+
+Data flow: Artifact -> folder, Child -> call -> Reply or Failure.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from consilience.core.outcome import Failure
+from consilience.core.ports import TrialRequest
+from consilience.trials.executors import folders, interpreters
+from consilience.trials.executors.child import Child, line_channel, start_child
+from consilience.trials.executors.classify import capped, ended_badly, raised
+from consilience.trials.executors.interpreters import Interpreter
+from consilience.trials.executors.messages import NotPlainError, check_plain, decode_line, encode_line
+from consilience.trials.executors.pipes import Lines, Pump
+from consilience.trials.harness import HARNESS
+from consilience.trials.sandbox.confinement import Confinement, Exit, Sandbox
+
+_NAN_REFUSED = "Out of range float values"  # how the json module says that a number is not finite
+
+
+class RaisedError(Struct, frozen=True, kw_only=True):
+    """An exception inside the candidate, as it describes it."""
+
+    type: str
+    message: str
+    errno: int = 0
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    """The candidate's answer to one call."""
+
+    value: Any = None
+    error: RaisedError | None = None
+    stage: Literal["", "import", "call", "answer"] = ""
+
+
+class CandidateProcess:
+    """One candidate in its sandbox, for one trial."""
+
+    def __init__(self, sandbox: Sandbox, interpreter: Interpreter, request: TrialRequest, folder: Path) -> None:
+        self._sandbox = sandbox
+        self._interpreter = interpreter
+        self._request = request
+        self._folder = folder
+        self._child: Child | None = None
+
+    @property
+    def started(self) -> bool:
+        """Tell whether it has been called."""
+        return self._child is not None
+
+    def start(self, pump: Pump) -> Failure | None:
+        """Write its files and start it, or say why there is nothing to start."""
+        entry = next((file.path for file in self._request.artifact.files if file.path.endswith(".py")), None)
+        if entry is None:
+            message = "the evaluator calls a function, but the candidate has no Python file"
+            return Failure(reason="evaluator_error", message=message)
+        program, scratch = self._folder / "program", self._folder / "scratch"
+        folders.write_artifact(program, self._request.artifact)
+        scratch.mkdir()
+        confinement = self._confinement(program, scratch)
+        self._child = start_child(self._sandbox, confinement, line_channel(self._request.limits.output_kb))
+        self._child.join(pump)
+        self._child.inbox.put(encode_line(self._start_line(program, Path(entry))))
+        return None
+
+    def call(self, message: Any, pump: Pump, deadline: float) -> Reply | Failure:
+        """Pass one call in and its answer out, in lock-step."""
+        child, lines = self._running, self._lines
+        child.inbox.put(encode_line(message))
+        limit_kb = self._request.limits.output_kb
+        in_time = pump.run(lambda: lines.settled or child.ended or child.flooded(limit_kb), deadline)
+        line = lines.take()
+        if lines.overflow:
+            return Failure(reason="invalid_output", message=f"the candidate's answer is over {limit_kb} kB")
+        if child.flooded(limit_kb):
+            return Failure(reason="invalid_output", message=f"the candidate printed {child.log.total >> 20} MB")
+        if line is not None:
+            return _reply(line)
+        if in_time:
+            return self.gone(pump)
+        seconds = self._request.limits.wall_seconds
+        return Failure(reason="timeout", message=f"the candidate did not answer within the trial's {seconds:g} s")
+
+    def disturbed(self) -> bool:
+        """Tell whether it has spoken unasked, flooded its log, or ended."""
+        child = self._child
+        return child is not None and (
+            self._lines.spoke or child.ended or self._lines.closed or child.flooded(self._request.limits.output_kb)
+        )
+
+    def disturbance(self, pump: Pump) -> Failure:
+        """Say what it did out of turn."""
+        if self._lines.spoke:
+            return Failure(reason="invalid_output", message="the candidate wrote on the channel without being asked")
+        if self._running.flooded(self._request.limits.output_kb):
+            return Failure(reason="invalid_output", message="the candidate flooded its log out of turn")
+        return self.gone(pump)
+
+    def gone(self, pump: Pump) -> Failure:
+        """Say how it ended."""
+        closed_only = not self._running.ended
+        exit_ = self._running.end(pump)
+        if closed_only and exit_.signal:
+            return Failure(reason="invalid_output", message="the candidate closed the channel without an answer")
+        return ended_badly(exit_, self._request.limits, self.log())
+
+    def end(self, pump: Pump) -> Exit | None:
+        """End it, if it was ever started."""
+        return self._child.end(pump) if self._child else None
+
+    def spoke_unasked(self) -> bool:
+        """Tell, after the end, whether bytes were left on the channel."""
+        return self._child is not None and self._lines.spoke
+
+    def log(self) -> str:
+        """Return the tail of what it printed."""
+        return self._child.log.text() if self._child else ""
+
+    @property
+    def _running(self) -> Child:
+        assert self._child is not None  # noqa: S101 - `start` comes first
+        return self._child
+
+    @property
+    def _lines(self) -> Lines:
+        lines = self._running.answers
+        assert isinstance(lines, Lines)  # noqa: S101 - `start` makes it so; for the type checker
+        return lines
+
+    def _start_line(self, program: Path, entry: Path) -> dict[str, Any]:
+        return {
+            "path": [str(program / entry.parent), str(program), *self._interpreter.path],
+            "prefix": self._interpreter.prefix,
+            "name": entry.stem,
+            "seed": self._request.seed,
+        }
+
+    def _confinement(self, program: Path, scratch: Path) -> Confinement:
+        environment = interpreters.child_environment(str(scratch), str(scratch)) | interpreters.ONE_THREAD
+        return Confinement(
+            # -S: `site` costs 4 ms in each trial; the path that it would find comes with the start line.
+            argv=(self._interpreter.executable, "-S", "-s", str(HARNESS / "candidate.py")),
+            work_dir=str(program),
+            scratch=str(scratch),
+            readable=(str(HARNESS), str(program)),
+            environment=environment | {"PYTHONHASHSEED": str(self._request.seed)},
+            limits=self._request.limits,
+            may_fork=False,
+        )
+
+
+def as_failure(reply: Reply) -> Failure | None:
+    """Say what an answer's error means for the trial, if the evaluator lets it pass."""
+    if reply.error is None:
+        return None
+    error = reply.error
+    if reply.stage == "answer":
+        reason: Literal["non_finite", "invalid_output"]
+        reason = "non_finite" if error.message.startswith(_NAN_REFUSED) else "invalid_output"
+        return Failure(reason=reason, message=capped(f"the candidate's answer is not plain data: {error.message}"))
+    return raised(error.type, error.errno, error.message)
+
+
+def answer_line(reply: Reply, started: float) -> dict[str, Any]:
+    """Return what the evaluator is told, with the wall time that the recorder took."""
+    seconds = time.monotonic() - started
+    if reply.error is None:
+        return {"value": reply.value, "seconds": seconds}
+    return {"error": {"type": reply.error.type, "message": reply.error.message}, "seconds": seconds}
+
+
+def _reply(line: bytes) -> Reply | Failure:
+    try:
+        reply = decode_line(line, Reply)
+        check_plain(reply.value)
+    except NotPlainError as error:
+        return Failure(reason="invalid_output", message=capped(f"the candidate's answer is not strict JSON: {error}"))
+    return reply

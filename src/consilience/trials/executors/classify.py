@@ -1,0 +1,98 @@
+"""Why a process ended badly: exit code, signal, use and last words -> a Failure.
+
+Rules:
+    1. The recorder's measurements decide first, the child's words last.
+    2. Messages are capped; they may hold untrusted text.
+
+Data flow: Exit, Limits and log tail -> `ended_badly` -> Failure.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import signal
+
+from consilience.core.outcome import Failure, FailureReason
+from consilience.core.problem import Limits
+from consilience.trials.sandbox.confinement import Exit
+
+MESSAGE_CHARACTERS = 500
+SHELL_SIGNAL_BASE = 128  # shells and sandboxes report a child's signal n as exit code 128 + n
+LAST_SIGNAL = 64
+NEAR_LIMIT = 0.9  # a killed process that used this share of a limit was killed for it
+
+_REFUSED = (errno.EPERM, errno.EACCES, errno.EROFS)
+_REFUSED_NAMES = ("PermissionError",)
+_LAST_ERROR = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Exit|Interrupt|Warning))(?::\s*(.*))?$")
+_ERRNO = re.compile(r"\[Errno (\d+)\]")
+
+
+def ended_badly(exit_: Exit, limits: Limits, log: str) -> Failure:
+    """Say why a process ended without doing what it was asked for.
+
+    Args:
+        exit_: how it ended, with what its whole tree used.
+        limits: what it was allowed.
+        log: the tail of what it printed.
+    """
+    number = signal_of(exit_)
+    if number == signal.SIGXCPU or (number == signal.SIGKILL and _near(exit_.cpu_ms, 1000 * limits.cpu_seconds)):
+        return Failure(reason="cpu_limit", message=f"used {exit_.cpu_ms} ms of {limits.cpu_seconds:g} s CPU time")
+    if number and _near(exit_.memory_kb, 1024 * limits.memory_mb):
+        message = f"killed by {signal_name(number)} at {exit_.memory_kb // 1024} of {limits.memory_mb} MB"
+        return Failure(reason="memory", message=message)
+    if number == signal.SIGSYS:
+        return Failure(reason="violation", message="made a system call that the sandbox forbids (SIGSYS)")
+    end = f"killed by {signal_name(number)}" if number else f"ended with exit code {exit_.code}"
+    return _by_last_words(end, last_line(log))
+
+
+def raised(type_: str, number: int, message: str) -> Failure:
+    """Say what an exception that a child reported means."""
+    text = capped(f"{type_}: {message}" if message else type_)
+    return Failure(reason=reason_of(type_, number), message=text)
+
+
+def reason_of(type_: str, number: int) -> FailureReason:
+    """Tell memory and refused actions from other exceptions."""
+    if type_ == "MemoryError" or number == errno.ENOMEM:
+        return "memory"
+    if type_ in _REFUSED_NAMES or number in _REFUSED:
+        return "violation"
+    return "crash"
+
+
+def signal_of(exit_: Exit) -> int:
+    """Return the signal that ended it, or 0; an exit code of 128 + n counts as signal n."""
+    passed_on = exit_.code - SHELL_SIGNAL_BASE
+    return exit_.signal or (passed_on if 0 < passed_on <= LAST_SIGNAL else 0)
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal, such as SIGKILL."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def last_line(log: str) -> str:
+    """Return the last line that is not blank."""
+    return next((line.strip() for line in reversed(log.splitlines()) if line.strip()), "")
+
+
+def capped(text: str, limit: int = MESSAGE_CHARACTERS) -> str:
+    """Return the text, cut at the limit."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _by_last_words(end: str, words: str) -> Failure:
+    found = _LAST_ERROR.match(words)
+    number = _ERRNO.search(words)
+    reason = reason_of(found[1], int(number[1]) if number else 0) if found else "crash"
+    return Failure(reason=reason, message=capped(f"{end}; last line: {words}" if words else end))
+
+
+def _near(used: float, limit: float) -> bool:
+    return used >= NEAR_LIMIT * limit

@@ -1,0 +1,209 @@
+"""The evaluator's process of a split trial: trusted code of the problem's owner, kept warm.
+
+Rules:
+    1. It has a folder of its own, in which the support files lie and data files are linked; that is its cwd.
+    2. It has a clean environment and never sees the candidate's files, nor the candidate its.
+    3. It is started when first needed, and again after it was ended; a failed trial ends it.
+
+Data flow: LoadedProblem -> folder, process -> {ready} -> requests and answers, by the pump.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from consilience.core.outcome import Failure
+from consilience.core.ports import LoadedProblem
+from consilience.trials.executors import folders, interpreters
+from consilience.trials.executors.child import Child, line_channel
+from consilience.trials.executors.classify import capped, ended_badly
+from consilience.trials.executors.messages import NotPlainError, decode_line, encode_line
+from consilience.trials.executors.pipes import Lines, Pump
+from consilience.trials.harness import HARNESS
+from consilience.trials.sandbox.confinement import Exit
+
+START_SECONDS = 120.0  # imports of heavy libraries from a cold disk
+LINE_KB = 64 * 1024  # arguments for a candidate may be large; the owner's code is trusted with our memory
+MEMORY_FACTOR = 4  # the evaluator may use this many times the candidate's memory, and at least:
+MEMORY_LEAST_MB = 8192
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """One line from the evaluator."""
+
+    op: Literal["ready", "call", "metrics", "invalid", "candidate_error", "error"]
+    name: str = ""
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    metrics: dict[str, float] = {}
+    non_finite: list[str] = []
+    message: str = ""
+    error: dict[str, Any] = {}
+    cpu_ms: int = 0
+    memory_kb: int = 0
+
+
+class EvaluatorProcess:
+    """The warm evaluator of one problem."""
+
+    def __init__(self, loaded: LoadedProblem, work_dir: Path, pump: Pump) -> None:
+        self._loaded = loaded
+        self._work_dir = work_dir
+        self._folder = work_dir
+        self._pump = pump
+        self._child: Child | None = None
+        self.cpu_ms = 0  # used by the present process up to its last report
+
+    @property
+    def answers(self) -> Lines:
+        """Its channel."""
+        lines = self._running.answers
+        assert isinstance(lines, Lines)  # noqa: S101 - `_start` makes it so; for the type checker
+        return lines
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether its process is gone."""
+        return self._running.ended
+
+    def ready(self) -> Failure | None:
+        """Start it if it does not run, and wait until its imports are done."""
+        if self._child is not None and not self._child.ended:
+            self._running.log.reset()
+            return None
+        self.stop()
+        self._start()
+        if not self._pump.run(lambda: self.answers.settled or self.ended, time.monotonic() + START_SECONDS):
+            return Failure(reason="evaluator_timeout", message=f"the evaluator did not load in {START_SECONDS:g} s")
+        report = self.report()
+        if isinstance(report, Failure):
+            return report
+        self.cpu_ms = report.cpu_ms
+        return None if report.op == "ready" else own_error(report)
+
+    def send(self, message: Any) -> None:
+        """Send it a line."""
+        self._running.inbox.put(encode_line(message))
+
+    def report(self) -> Report | Failure:
+        """Return the line that it has sent, or say why there is none."""
+        line = self.answers.take()
+        if line is None and not self.answers.overflow:
+            return self._gone()
+        if line is None or self.answers.overflow:
+            return Failure(reason="invalid_output", message=f"the evaluator sent a line of over {LINE_KB} kB")
+        try:
+            return decode_line(line, Report)
+        except NotPlainError as error:
+            return Failure(reason="invalid_output", message=capped(f"the evaluator sent no valid line: {error}"))
+
+    def log(self) -> str:
+        """Return the tail of what it has printed in this trial."""
+        return self._child.log.text() if self._child else ""
+
+    def stop(self) -> Exit | None:
+        """End its process and remove its folder. It starts afresh when it is needed again."""
+        if self._child is None:
+            return None
+        exit_ = self._child.end(self._pump)
+        self._child = None
+        folders.remove(self._folder)
+        return exit_
+
+    @property
+    def _running(self) -> Child:
+        assert self._child is not None  # noqa: S101 - callers have called `ready`
+        return self._child
+
+    def _gone(self) -> Failure:
+        exit_ = self._running.end(self._pump)
+        failure = ended_badly(exit_, self._loaded.problem.limits, self.log())
+        return Failure(reason="evaluator_error", message=capped(f"the evaluator's process {failure.message}"))
+
+    def _start(self) -> None:
+        self._folder = folders.make_folder(self._work_dir, "evaluator-")
+        scratch = self._folder / ".tmp"
+        folders.write_files(self._folder, self._loaded.support)
+        folders.link_data(self._folder, self._loaded)
+        scratch.mkdir()
+        self._child = Child(self._spawn, line_channel(LINE_KB))
+        self._child.join(self._pump)
+        entry = Path(self._loaded.problem.evaluator.entry)
+        memory_mb = max(MEMORY_FACTOR * self._loaded.problem.limits.memory_mb, MEMORY_LEAST_MB)
+        self.send(
+            {
+                "path": [str(self._folder / entry.parent), str(self._folder)],
+                "name": entry.stem,
+                "entry": str(entry),
+                "memory_bytes": memory_mb << 20,
+            }
+        )
+
+    def _spawn(self, stdin: int, stdout: int, stderr: int) -> _PlainProcess:
+        environment = interpreters.child_environment(str(self._folder), str(self._folder / ".tmp"))
+        argv = [interpreters.executable_of(self._loaded.interpreter), "-s", str(HARNESS / "evaluator.py")]
+        return _PlainProcess(
+            subprocess.Popen(  # noqa: S603 - the problem's own interpreter
+                argv,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                cwd=self._folder,
+                env=environment | interpreters.ONE_THREAD | {"PYTHONHASHSEED": "0"},
+                start_new_session=True,
+            )
+        )
+
+
+def own_error(report: Report) -> Failure:
+    """Say what the evaluator's own exception was."""
+    text = f"{report.error.get('type')}: {report.error.get('message')}"
+    return Failure(reason="evaluator_error", message=capped(f"the evaluator raised {text}"))
+
+
+class _PlainProcess:
+    """A trusted process in a session of its own; killing it kills its process group."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._exit: Exit | None = None
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def wait(self, timeout_seconds: float | None = None) -> Exit | None:
+        """Reap it if it ends in time."""
+        deadline = time.monotonic() + (timeout_seconds or 0)
+        while self._exit is None:
+            self._reap(os.WNOHANG if timeout_seconds is not None else 0)
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(0.002)
+        return self._exit
+
+    def kill(self) -> Exit:
+        """Kill its process group and reap it."""
+        with contextlib.suppress(ProcessLookupError):  # nothing is left of the group
+            os.killpg(self.pid, signal.SIGKILL)
+        while self._exit is None:
+            self._reap(0)
+        return self._exit
+
+    def _reap(self, flags: int) -> None:
+        pid, status, usage = os.wait4(self.pid, flags)
+        if pid == 0:
+            return
+        code = os.waitstatus_to_exitcode(status)
+        self._process.returncode = code
+        cpu_ms = round(1000 * (usage.ru_utime + usage.ru_stime))
+        self._exit = Exit(code=max(code, 0), signal=max(-code, 0), cpu_ms=cpu_ms, memory_kb=usage.ru_maxrss)

@@ -1,0 +1,172 @@
+"""Split trials: the evaluator and the candidate in processes of their own, the recorder between them.
+
+Rules:
+    1. Three domains: candidate (sandboxed), evaluator (trusted, warm), recorder (this process: pipes, clock, CPU).
+    2. A candidate that was killed, timed out, ran out of memory or broke the lock-step decides the outcome,
+       whatever the evaluator would make of it; an exception in it reaches the evaluator as CandidateError.
+    3. At the deadline the one that holds the turn is to blame.
+
+Data flow: TrialRequest -> evaluator request -> calls relayed -> metrics or Failure -> Outcome.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from consilience.core.outcome import Failure, Isolation, Outcome, Resources
+from consilience.core.ports import LoadedProblem, TrialRequest
+from consilience.core.problem import Objective
+from consilience.trials.executors import folders
+from consilience.trials.executors.candidate_process import CandidateProcess, answer_line, as_failure
+from consilience.trials.executors.classify import capped
+from consilience.trials.executors.evaluator_process import EvaluatorProcess, Report, own_error
+from consilience.trials.executors.interpreters import executable_of, inspect_interpreter
+from consilience.trials.executors.logs import joined_log
+from consilience.trials.executors.pipes import Pump
+from consilience.trials.sandbox.confinement import Sandbox
+
+Result = dict[str, float] | Failure
+
+
+class FunctionExecutor:
+    """Runs ``evaluate(candidate, seed)`` in a process that the candidate never shares."""
+
+    def __init__(self, loaded: LoadedProblem, sandbox: Sandbox, work_dir: Path) -> None:
+        self._loaded = loaded
+        self._sandbox = sandbox
+        self._work_dir = work_dir
+        self._pump = Pump()
+        self._interpreter = inspect_interpreter(executable_of(loaded.interpreter))
+        self._evaluator = EvaluatorProcess(loaded, work_dir, self._pump)
+
+    @property
+    def isolation(self) -> Isolation:
+        """How candidates are held."""
+        return Isolation(level=self._sandbox.level, domain="split")
+
+    def run(self, request: TrialRequest) -> Outcome:
+        """Run one trial to its outcome.
+
+        Raises:
+            EnvironmentLacksError: the machine could not start a process or write a file.
+        """
+        with folders.trial_folder(self._work_dir) as folder:
+            candidate = CandidateProcess(self._sandbox, self._interpreter, request, folder)
+            trial = _Trial(self._loaded.problem.objective, self._evaluator, candidate, self._pump)
+            try:
+                return trial.outcome(request, self.isolation)
+            finally:
+                candidate.end(self._pump)
+
+    def close(self) -> None:
+        """End the evaluator."""
+        self._evaluator.stop()
+
+
+class _Trial:
+    """One trial as it goes on."""
+
+    def __init__(
+        self, objective: Objective, evaluator: EvaluatorProcess, candidate: CandidateProcess, pump: Pump
+    ) -> None:
+        self._objective = objective
+        self._evaluator = evaluator
+        self._candidate = candidate
+        self._pump = pump
+        self._deadline = 0.0
+        self._seconds = 0.0
+        self._raised: Failure | None = None
+        self._last = Report(op="ready")
+
+    def outcome(self, request: TrialRequest, isolation: Isolation) -> Outcome:
+        result: Result = self._evaluator.ready() or {}
+        started, cpu_before = time.monotonic(), self._evaluator.cpu_ms
+        if not isinstance(result, Failure):
+            self._seconds = request.limits.wall_seconds
+            self._deadline = started + self._seconds
+            result = self._play(request)
+        exit_ = self._candidate.end(self._pump)
+        wall_ms = round(1000 * (time.monotonic() - started))
+        if not isinstance(result, Failure) and self._candidate.spoke_unasked():
+            result = Failure(reason="invalid_output", message="the candidate wrote on the channel after its answer")
+        log = joined_log({"candidate": self._candidate.log(), "evaluator": self._evaluator.log()})
+        cpu_ms, peak_kb = self._evaluator_use(cpu_before, failed=isinstance(result, Failure))
+        resources = Resources(
+            wall_ms=wall_ms,
+            cpu_ms=cpu_ms + (exit_.cpu_ms if exit_ else 0),
+            memory_kb=max(peak_kb, exit_.memory_kb if exit_ else 0),
+        )
+        failure = result if isinstance(result, Failure) else None
+        metrics = {} if isinstance(result, Failure) else result
+        return Outcome(metrics=metrics, failure=failure, resources=resources, isolation=isolation, log=log)
+
+    def _play(self, request: TrialRequest) -> Result:
+        self._evaluator.send({"seed": request.seed, "parameters": request.artifact.parameters})
+        while True:
+            report = self._evaluator_turn()
+            if isinstance(report, Failure):
+                return report
+            if report.op != "call":
+                return self._verdict(report)
+            refused = self._candidate_turn(report)
+            if refused:
+                return refused
+
+    def _evaluator_turn(self) -> Report | Failure:
+        evaluator, candidate = self._evaluator, self._candidate
+        in_time = self._pump.run(
+            lambda: evaluator.answers.settled or evaluator.ended or candidate.disturbed(), self._deadline
+        )
+        if candidate.disturbed():
+            return candidate.disturbance(self._pump)
+        if not in_time:
+            message = f"the evaluator held the turn at the trial's limit of {self._seconds:g} s"
+            return Failure(reason="evaluator_timeout", message=message)
+        report = evaluator.report()
+        self._last = report if isinstance(report, Report) else self._last
+        return report
+
+    def _candidate_turn(self, report: Report) -> Failure | None:
+        """Relay one call; return why the trial is over, or None after the evaluator has its answer."""
+        started = time.monotonic()
+        if not self._candidate.started and (refused := self._candidate.start(self._pump)):
+            return refused
+        call = {"name": report.name, "args": report.args, "kwargs": report.kwargs}
+        reply = self._candidate.call(call, self._pump, self._deadline)
+        if isinstance(reply, Failure):
+            return reply
+        self._raised = as_failure(reply)
+        if self._raised and self._raised.reason == "memory":
+            return self._raised
+        self._evaluator.send(answer_line(reply, started))
+        return None
+
+    def _verdict(self, report: Report) -> Result:
+        if report.op == "candidate_error":
+            return self._raised or Failure(reason="crash", message=capped(str(report.error.get("message"))))
+        if report.op == "error":
+            return own_error(report)
+        if report.op != "metrics":
+            return Failure(reason="invalid_output", message=capped(report.message or f"unexpected {report.op}"))
+        if report.non_finite:
+            return Failure(reason="non_finite", message=capped("; ".join(report.non_finite)))
+        return _named(report.metrics, self._objective.metric)
+
+    def _evaluator_use(self, cpu_before: int, *, failed: bool) -> tuple[int, int]:
+        """Return what the evaluator used in this trial; after a failed one it is ended, to start afresh."""
+        exit_ = self._evaluator.stop() if failed else None
+        now = exit_.cpu_ms if exit_ else self._last.cpu_ms
+        self._evaluator.cpu_ms = 0 if failed else now
+        return max(0, now - cpu_before), exit_.memory_kb if exit_ else self._last.memory_kb
+
+
+def _named(metrics: dict[str, float], objective: str) -> Result:
+    """Give a bare number the objective's name, and see that the objective is there."""
+    if set(metrics) == {""}:
+        return {objective: metrics[""]}
+    if objective not in metrics:
+        found = ", ".join(sorted(metrics)) or "nothing"
+        message = f"evaluate returned no metric {objective!r}; it returned {found}"
+        return Failure(reason="missing_metric", message=capped(message))
+    return metrics

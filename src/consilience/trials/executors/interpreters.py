@@ -1,0 +1,75 @@
+"""What the executors must know of the Python that runs candidates: asked once, by running it.
+
+Rules:
+    1. The answer is cached for the life of the process.
+
+Data flow: interpreter path -> `inspect_interpreter` -> Interpreter -> start lines, environment description.
+"""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+
+import msgspec
+from msgspec import Struct
+
+from consilience.core.errors import EnvironmentLacksError
+
+ASK_SECONDS = 30
+_ASK = (
+    "import sys, json, platform\n"
+    "print(json.dumps({'path': sys.path[1:], 'prefix': sys.prefix, 'version': platform.python_version(),"
+    " 'implementation': platform.python_implementation()}))"
+)
+
+# One thread for each numeric library: two workers on two cores must not each start two threads, and sums
+# that are split over threads differ from run to run.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+class Interpreter(Struct, frozen=True, kw_only=True):
+    """A Python: its executable, version, and where it finds modules (`.pth` files applied)."""
+
+    executable: str = ""
+    implementation: str
+    version: str
+    prefix: str
+    path: tuple[str, ...]
+
+
+def executable_of(interpreter: str) -> str:
+    """Return the interpreter's path; "" is the one that runs us."""
+    return interpreter or sys.executable
+
+
+@functools.cache
+def inspect_interpreter(executable: str) -> Interpreter:
+    """Run the interpreter once and return what it says of itself.
+
+    Raises:
+        EnvironmentLacksError: it cannot be run.
+    """
+    argv = [executable, "-s", "-c", _ASK]
+    try:
+        done = subprocess.run(argv, capture_output=True, timeout=ASK_SECONDS, check=True, env={}, cwd="/")  # noqa: S603
+        found = msgspec.json.decode(done.stdout, type=Interpreter)
+    except (OSError, subprocess.SubprocessError, msgspec.DecodeError) as error:
+        raise EnvironmentLacksError(
+            f"the interpreter {executable} cannot be used: {error}",
+            hint="name a working Python 3.11 or later as the problem's interpreter",
+        ) from error
+    return msgspec.structs.replace(found, executable=executable)
+
+
+def child_environment(home: str, scratch: str) -> dict[str, str]:
+    """Return the whole environment of a child: nothing of ours is in it."""
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": home,
+        "TMPDIR": scratch,
+        "LANG": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "MPLBACKEND": "Agg",
+    }

@@ -1,0 +1,62 @@
+"""Strict JSON from children: bytes -> plain data within caps, or the reason why not.
+
+Rules:
+    1. NaN, infinity, huge integers, deep nesting and trailing bytes are refused.
+    2. What is passed on is encoded again from the decoded value, so two parsers never read one text differently.
+
+Data flow: a line from a child -> `decode_line` -> executor -> `encode_line` -> another child.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+MAX_DEPTH = 64
+MAX_INTEGER = 2**63
+
+
+class NotPlainError(ValueError):
+    """A line is not the strict JSON that was agreed. Caught by executors; it becomes an outcome."""
+
+
+def decode_line(line: bytes, type_: type[T]) -> T:
+    """Decode one line into a message type.
+
+    Raises:
+        NotPlainError: malformed, of another shape, too deep, or with an integer beyond 64 bits.
+    """
+    try:
+        return msgspec.json.decode(line, type=type_)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise NotPlainError(f"{error}; it began {line[:80].decode('utf-8', 'replace')!r}") from error
+
+
+def check_plain(value: Any) -> None:
+    """Check depth and integers of a decoded value.
+
+    Raises:
+        NotPlainError: nesting beyond `MAX_DEPTH`, or an integer beyond 64 bits.
+    """
+    layer: list[Any] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        if any(type(item) is int and abs(item) >= MAX_INTEGER for item in layer):
+            raise NotPlainError("an integer beyond 64 bits")
+        layer = [inner for item in layer for inner in _inner(item)]
+        if not layer:
+            return
+    raise NotPlainError(f"nested deeper than {MAX_DEPTH} levels")
+
+
+def _inner(item: Any) -> list[Any]:
+    if type(item) is list:
+        return item
+    return list(item.values()) if type(item) is dict else []
+
+
+def encode_line(message: Any) -> bytes:
+    """Encode a message as one line."""
+    return msgspec.json.encode(message) + b"\n"

@@ -1,0 +1,96 @@
+"""What the harness scripts share: a private channel of JSON lines, plain data, seeds.
+
+Rules:
+    1. The channel is taken off descriptors 0 and 1 before foreign code is imported: what that code prints
+       goes to the log, and what it starts inherits no channel.
+    2. Strict JSON: NaN and infinity are refused, not written as literals that JSON lacks.
+    3. None of this is a defence inside the process. The recorder checks every byte that comes out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, BinaryIO
+
+FIRST_PRIVATE_DESCRIPTOR = 200  # far from what programs open, so that a stray os.close loop rarely hits it
+ANSWER, LOG = 1, 2
+
+
+def open_channel() -> tuple[Callable[[], Any], Callable[[Any], None]]:
+    """Take stdin and stdout away and return ``(receive, send)`` over private copies of them.
+
+    `receive` gives the next line's value, or None at the end. Afterwards descriptor 0 reads nothing and
+    descriptor 1 is the log.
+    """
+    import fcntl  # noqa: PLC0415 - only needed here, before foreign code
+
+    inward = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, FIRST_PRIVATE_DESCRIPTOR)
+    outward = fcntl.fcntl(ANSWER, fcntl.F_DUPFD_CLOEXEC, FIRST_PRIVATE_DESCRIPTOR)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(LOG, ANSWER)
+    return _receiver(open(inward, "rb", closefd=False))  # noqa: SIM115, PTH123 - open for the life of the process, _sender(outward)
+
+
+def _receiver(lines: BinaryIO) -> Callable[[], Any]:
+    decode = json.loads
+
+    def receive() -> Any:
+        line = lines.readline()
+        return decode(line) if line else None
+
+    return receive
+
+
+def _sender(descriptor: int) -> Callable[[Any], None]:
+    encode = json.JSONEncoder(allow_nan=False, default=as_plain, separators=(",", ":")).encode
+    write = os.write
+
+    def send(value: Any) -> None:
+        data = memoryview(encode(value).encode() + b"\n")
+        while data:
+            data = data[write(descriptor, data) :]
+
+    return send
+
+
+def as_plain(value: Any) -> Any:
+    """Turn a NumPy array or scalar into lists and numbers, for JSON.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    to_list = getattr(value, "tolist", None)
+    if to_list is None:
+        raise TypeError(f"a {type(value).__name__} is not plain data")
+    return to_list()
+
+
+def seed_all(seed: int) -> None:
+    """Seed every generator that is loaded: `random`, and NumPy's global one where NumPy is imported."""
+    random.seed(seed)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and hasattr(numpy, "random"):
+        numpy.random.seed(seed)
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """Describe an exception as data: its type's name, its text, and its errno where it has one."""
+    try:
+        text = str(error)
+    except BaseException:  # noqa: BLE001 - the exception's own __str__ is foreign code
+        text = "(its text cannot be read)"
+    number = getattr(error, "errno", None)
+    return {
+        "type": type(error).__name__,
+        "message": text[:2000],
+        "errno": number if type(number) is int else 0,
+    }
