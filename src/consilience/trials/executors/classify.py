@@ -23,7 +23,7 @@ LAST_SIGNAL = 64
 NEAR_LIMIT = 0.9  # a killed process that used this share of a limit was killed for it
 
 _REFUSED = (errno.EPERM, errno.EACCES, errno.EROFS)
-_REFUSED_NAMES = ("PermissionError",)
+_OUT_OF_MEMORY_TEXT = "std::bad_alloc"  # how C++ libraries end where memory is refused
 _LAST_ERROR = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Exit|Interrupt|Warning))(?::\s*(.*))?$")
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
 
@@ -56,9 +56,9 @@ def raised(type_: str, number: int, message: str) -> Failure:
 
 def reason_of(type_: str, number: int) -> FailureReason:
     """Tell memory and refused actions from other exceptions."""
-    if type_ == "MemoryError" or number == errno.ENOMEM:
+    if type_.endswith("MemoryError") or number == errno.ENOMEM:  # NumPy's is _ArrayMemoryError
         return "memory"
-    if type_ in _REFUSED_NAMES or number in _REFUSED:
+    if type_ == "PermissionError" or number in _REFUSED:
         return "violation"
     return "crash"
 
@@ -91,6 +91,7 @@ def _by_last_words(end: str, words: str) -> Failure:
     found = _LAST_ERROR.match(words)
     number = _ERRNO.search(words)
     reason = reason_of(found[1], int(number[1]) if number else 0) if found else "crash"
+    reason = "memory" if _OUT_OF_MEMORY_TEXT in words else reason
     return Failure(reason=reason, message=capped(f"{end}; last line: {words}" if words else end))
 
 

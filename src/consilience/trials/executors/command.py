@@ -25,6 +25,7 @@ from consilience.trials.executors.whole import Run, ended, run_whole
 from consilience.trials.sandbox.confinement import Confinement, Sandbox
 
 SEED_VARIABLE = "CONSILIENCE_SEED"
+SCRATCH_MB = 1024  # whole programs write checkpoints
 
 
 class CommandExecutor:
@@ -80,6 +81,7 @@ class CommandExecutor:
             environment=environment | {SEED_VARIABLE: seed, "PYTHONHASHSEED": seed, "PYTHONUNBUFFERED": "1"},
             limits=request.limits,
             may_fork=True,
+            scratch_mb=SCRATCH_MB,
         )
 
     def _outcome(self, run: Run, confinement: Confinement) -> Outcome:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, BinaryIO
 
-FIRST_PRIVATE_DESCRIPTOR = 200  # far from what programs open, so that a stray os.close loop rarely hits it
+FIRST_PRIVATE_DESCRIPTOR = 100  # far from what programs open, and below the sandbox's limit on open files
 ANSWER, LOG = 1, 2
 
 
@@ -37,7 +37,7 @@ def open_channel() -> tuple[Callable[[], Any], Callable[[Any], None]]:
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(LOG, ANSWER)
-    return _receiver(open(inward, "rb", closefd=False))  # noqa: SIM115, PTH123 - open for the life of the process, _sender(outward)
+    return _receiver(open(inward, "rb", closefd=False)), _sender(outward)
 
 
 def _receiver(lines: BinaryIO) -> Callable[[], Any]:

@@ -128,7 +128,7 @@ def _load(start: dict[str, Any]) -> Callable[..., Any]:
     module = importlib.import_module(start["name"])
     evaluate = getattr(module, "evaluate", None)
     if not callable(evaluate):
-        raise ImportError(f"{start['entry']} defines no function evaluate(candidate, seed)")
+        raise TypeError(f"{start['entry']} defines no function evaluate(candidate, seed)")
     return evaluate  # type: ignore[no-any-return]
 
 

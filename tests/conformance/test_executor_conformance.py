@@ -1,0 +1,45 @@
+"""Every executor keeps the same contract, in the sandbox of this machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from consilience.core.artifact import Artifact
+from consilience.core.ports import Executor, LoadedProblem
+from consilience.testing.conformance import ExecutorConformance
+from consilience.testing.trivial import command_problem, openevolve_problem, printing_artifact, split_problem
+from consilience.trials.executors.factory import make_executor
+from consilience.trials.sandbox.probe import strongest_sandbox
+
+
+def _made(loaded: LoadedProblem, work_dir: Path) -> Iterator[Executor]:
+    executor = make_executor(loaded, strongest_sandbox(sys.executable), work_dir)
+    yield executor
+    executor.close()
+
+
+class TestFunction(ExecutorConformance):
+    @pytest.fixture
+    def executor(self, work_dir: Path) -> Iterator[Executor]:
+        yield from _made(split_problem(), work_dir)
+
+
+class TestOpenEvolve(ExecutorConformance):
+    metric = "combined_score"
+
+    @pytest.fixture
+    def executor(self, work_dir: Path) -> Iterator[Executor]:
+        yield from _made(openevolve_problem(), work_dir)
+
+
+class TestCommand(ExecutorConformance):
+    @pytest.fixture
+    def executor(self, work_dir: Path) -> Iterator[Executor]:
+        yield from _made(command_problem(), work_dir)
+
+    def artifact(self, program: str) -> Artifact:
+        return printing_artifact(program)
