@@ -1,0 +1,107 @@
+"""Level `strong`: bubblewrap, with a seccomp filter, its own namespaces and nothing of the host but what is named.
+
+Rules:
+    1. bubblewrap itself starts with an empty environment: its own is readable inside as /proc/1/environ, and
+       ``--clearenv`` does not change that. The program's environment goes through ``--setenv``.
+    2. Every argument goes through a file descriptor, so that nothing shows in the host's process list.
+    3. Every writable place is a named folder or a sized tmpfs; the rest is read-only or absent.
+
+Data flow: Confinement -> mounts by depth -> arguments on a descriptor -> bwrap -> launcher -> target.
+
+Source of the options: bwrap(1) of 0.8 and later.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+from consilience.core.outcome import IsolationLevel
+from consilience.trials.sandbox.command import LAUNCHER, Command, limit_settings, parse_command
+from consilience.trials.sandbox.confinement import Confinement
+from consilience.trials.sandbox.interpreter import Interpreter
+from consilience.trials.sandbox.limits import resource_limits, tree_ceiling
+from consilience.trials.sandbox.process import HeldProcess
+from consilience.trials.sandbox.seccomp import FilterProfile, build_exec_denial, build_filter
+from consilience.trials.sandbox.spawn import Settings, Streams, require_paths, spawn
+
+_MIB = 1 << 20
+_ISOLATION = (
+    *("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session", "--as-pid-1"),
+    *("--cap-drop", "ALL", "--hostname", "sandbox"),
+)
+
+
+class BubblewrapSandbox:
+    """Starts confined processes under one bwrap binary for one interpreter."""
+
+    level: IsolationLevel = "strong"
+
+    def __init__(self, binary: str, interpreter: Interpreter) -> None:
+        self._binary = binary
+        self._interpreter = interpreter
+
+    def start(self, confinement: Confinement, *, stdin: int, stdout: int, stderr: int) -> HeldProcess:
+        """Start the process with three file descriptors and no other.
+
+        The thread that calls must outlive the process: the kernel ends the tree with the thread.
+
+        Raises:
+            EnvironmentLacksError: bwrap is gone, or a path of the confinement does not exist.
+        """
+        require_paths(confinement)
+        command = parse_command(confinement.argv, self._interpreter.executable)
+        profile = FilterProfile(may_fork=confinement.may_fork, may_exec=True)
+        inner = command.line(self._interpreter.executable, _settings(confinement, command))
+        with Settings() as settings:
+            arguments = settings.holding(bubblewrap_arguments(confinement, self._interpreter))
+            seccomp = settings.holding(build_filter(profile, platform.machine()))
+            process = spawn(
+                [self._binary, "--args", str(arguments), "--seccomp", str(seccomp), "--", *inner],
+                Streams(stdin, stdout, stderr),
+                environment={},
+                descriptors=settings.descriptors,
+            )
+        return HeldProcess(process, ceiling=tree_ceiling(confinement))
+
+
+def bubblewrap_arguments(confinement: Confinement, interpreter: Interpreter) -> Iterator[str]:
+    """Yield bwrap's options: namespaces, mounts from the outermost in, environment, folder to start in."""
+    size = str(confinement.scratch_mb * _MIB)
+    yield from _ISOLATION
+    yield from ("--proc", "/proc", "--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm")  # noqa: S108
+    yield from ("--size", size, "--tmpfs", "/tmp")  # noqa: S108 - the sandbox's own
+    for option, path in _mounts(confinement, interpreter):
+        if option == "--tmpfs":
+            yield from ("--size", size, "--tmpfs", path)
+        elif option == "--symlink":
+            yield from ("--symlink", str(Path(path).readlink()), path)
+        else:
+            yield from (option, path, path)
+    yield from ("--remount-ro", "/dev", "--remount-ro", "/")
+    for name, value in confinement.environment.items():
+        yield from ("--setenv", name, value)
+    yield from ("--chdir", confinement.work_dir)
+
+
+def _mounts(confinement: Confinement, interpreter: Interpreter) -> list[tuple[str, str]]:
+    """Return (option, path), parents first, so that what lies deeper is laid over what holds it."""
+    mounts = [("--symlink" if _is_top_link(path) else "--ro-bind", path) for path in interpreter.readable]
+    mounts += [("--ro-bind", path) for path in (LAUNCHER, *confinement.readable)]
+    mounts += [("--bind", path) for path in confinement.writable]
+    mounts.append(("--tmpfs", confinement.scratch))
+    return sorted(mounts, key=lambda mount: len(Path(mount[1]).parts))
+
+
+def _is_top_link(path: str) -> bool:
+    """Tell whether a system folder is a link into /usr, as /lib is on most distributions."""
+    return len(Path(path).parts) == len(("/", "lib")) and Path(path).is_symlink()
+
+
+def _settings(confinement: Confinement, command: Command) -> tuple[str, ...]:
+    limits = limit_settings(resource_limits(confinement, count_tasks=True))
+    unset = () if "PWD" in confinement.environment else ("unset=PWD",)  # bwrap adds it
+    if confinement.may_fork or command.form == "exec":
+        return (*unset, *limits)
+    return (*unset, *limits, f"seccomp={build_exec_denial(platform.machine()).hex()}")

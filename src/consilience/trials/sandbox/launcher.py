@@ -1,0 +1,177 @@
+"""Runs inside the sandbox, in the confined interpreter: sets the last limits on itself, then becomes the target.
+
+Rules:
+    1. The standard library only, few imports, none of this package: it may run under another Python.
+    2. Limits are set before the first line of the target runs, in the order rlimits, user, Landlock, seccomp.
+    3. A limit that cannot be set ends the process with code 125 and a line on stderr.
+
+Data flow: ``launcher.py KEY=VALUE... -- FORM TARGET ARGUMENT...`` -> limits -> script, code, module or exec.
+Keys: ``rlimit`` NUMBER:VALUE, ``uid`` NUMBER, ``landlock`` RIGHTS:PATH, ``seccomp`` HEX, ``unset`` NAME,
+``with-parent`` 1 (die with it).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+FAILED = 125
+
+_PR_SET_PDEATHSIG, _SIGKILL = 1, 9
+_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
+_PR_SET_NO_NEW_PRIVS = 38
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same numbers on every architecture
+_ALL_FILE_RIGHTS = 0xFFFF  # bits 0 to 15: every filesystem right of Landlock's ABI 5 and later
+_RIGHTS_ON_A_FILE = 0xC007  # those that the kernel accepts for a path that is not a folder
+_TCP_BIND_AND_CONNECT = 3
+_SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS = 3
+_PATH_BENEATH = 1
+_BYTES_OF_AN_INSTRUCTION = 8
+
+# Imports below stay inside functions: each process pays only for what it was asked to do.
+
+
+def _set_rlimits(pairs: list[str]) -> None:
+    import resource  # noqa: PLC0415
+
+    for pair in pairs:
+        number, value = map(int, pair.split(":"))
+        _soft, hard = resource.getrlimit(number)
+        amount = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(number, (amount, amount))
+
+
+def _become(uid: int) -> None:
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+
+
+def _call(number: int, *arguments: object) -> int:
+    import ctypes  # noqa: PLC0415
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    longs = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
+    result: int = libc.syscall(ctypes.c_long(number), *longs)
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+def _prctl(option: int, *arguments: object) -> None:
+    import ctypes  # noqa: PLC0415
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    longs = [ctypes.c_ulong(value) if isinstance(value, int) else value for value in arguments]
+    if libc.prctl(option, *longs, *[ctypes.c_ulong(0)] * (4 - len(longs))) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def _apply_landlock(rules: list[str]) -> None:
+    import struct  # noqa: PLC0415
+
+    handled = struct.pack("=QQQ", _ALL_FILE_RIGHTS, _TCP_BIND_AND_CONNECT, _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS)
+    ruleset = _call(_CREATE_RULESET, handled, len(handled), 0)
+    for rule in rules:
+        rights, path = rule.split(":", 1)
+        _allow_path(ruleset, int(rights), path)
+    _call(_RESTRICT_SELF, ruleset, 0)
+    os.close(ruleset)
+
+
+def _allow_path(ruleset: int, rights: int, path: str) -> None:
+    import struct  # noqa: PLC0415
+
+    folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        if not os.path.isdir(path):  # noqa: PTH112 - pathlib costs 5 ms of each start
+            rights &= _RIGHTS_ON_A_FILE
+        _call(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, folder), 0)
+    finally:
+        os.close(folder)
+
+
+def _apply_seccomp(instructions: bytes) -> None:
+    import ctypes  # noqa: PLC0415
+
+    class Program(ctypes.Structure):
+        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+    program = Program(len(instructions) // _BYTES_OF_AN_INSTRUCTION, instructions)
+    _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program))
+
+
+def _limit(settings: dict[str, list[str]]) -> None:
+    for name in settings.get("unset", []):
+        os.environ.pop(name, None)
+    _set_rlimits(settings.get("rlimit", []))
+    for uid in settings.get("uid", []):
+        _become(int(uid))
+    if "with-parent" in settings:  # after the user, for changing it forgets this
+        _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
+    if "landlock" in settings or "seccomp" in settings:
+        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    if "landlock" in settings:
+        _apply_landlock(settings["landlock"])
+    for instructions in settings.get("seccomp", []):
+        _apply_seccomp(bytes.fromhex(instructions))
+
+
+def _parse(arguments: list[str]) -> tuple[dict[str, list[str]], str, list[str]]:
+    end = arguments.index("--")
+    settings: dict[str, list[str]] = {}
+    for argument in arguments[:end]:
+        key, value = argument.split("=", 1)
+        settings.setdefault(key, []).append(value)
+    return settings, arguments[end + 1], arguments[end + 2 :]
+
+
+def _fresh_main(file: str | None) -> dict[str, object]:
+    """Empty ``__main__`` of this launcher's own names, so that the target finds the module it expects."""
+    names = sys.modules["__main__"].__dict__
+    for name in [name for name in names if name not in {"__name__", "__builtins__", "__loader__"}]:
+        del names[name]
+    names.update(__doc__=None, __package__=None, __spec__=None)
+    if file is not None:
+        names["__file__"] = file
+    return names
+
+
+def _become_target(form: str, target: list[str], first_path: list[str]) -> None:
+    if form == "exec":
+        os.execv(target[0], target)  # noqa: S606 - the command was chosen by the caller, not by a shell
+    if form == "module":
+        import runpy  # noqa: PLC0415
+
+        sys.argv = target
+        sys.path[:0] = [os.getcwd()] if first_path else []  # noqa: PTH109
+        runpy.run_module(target[0], run_name="__main__", alter_sys=True)
+    elif form == "code":
+        sys.argv = ["-c", *target[1:]]
+        sys.path[:0] = [""] if first_path else []
+        exec(compile(target[0], "<string>", "exec"), _fresh_main(None))  # noqa: S102 - running it is the purpose
+    else:
+        sys.argv = target
+        sys.path[:0] = [os.path.dirname(target[0])] if first_path else []  # noqa: PTH120
+        with open(target[0], "rb") as file:  # noqa: PTH123
+            source = file.read()
+        exec(compile(source, target[0], "exec"), _fresh_main(target[0]))  # noqa: S102
+
+
+def _run() -> None:
+    isolated = sys.flags.isolated or getattr(sys.flags, "safe_path", False)
+    first_path = [] if isolated else [sys.path.pop(0)]
+    settings, form, target = _parse(sys.argv[1:])
+    try:
+        _limit(settings)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"the confinement could not be completed: {error}\n")
+        sys.stderr.flush()
+        os._exit(FAILED)
+    _become_target(form, target, first_path)
+
+
+if __name__ == "__main__":
+    _run()

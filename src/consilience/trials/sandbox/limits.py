@@ -1,0 +1,57 @@
+"""Resource limits of one confined process, as pairs for setrlimit.
+
+Rules:
+    1. Soft and hard limits are equal, so that a process cannot raise them and CPU time ends in SIGKILL at
+       every level (a namespace's first process ignores SIGXCPU).
+    2. Without forking, the address space is a true total; with forking it bounds each process, and the
+       watchdog in `process` bounds the sum.
+    3. The number of processes is a limit of the whole user and void for root: never the only defence.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+
+from consilience.trials.sandbox.confinement import Confinement
+from consilience.trials.sandbox.process import Ceiling
+
+MAXIMUM_FILES = 256
+MAXIMUM_TASKS = 512
+MAXIMUM_PROCESSES = 256
+_KIB, _MIB = 1 << 10, 1 << 20
+
+
+def file_bytes(confinement: Confinement) -> int:
+    """Return the largest file that may be written: the output limit or the scratch folder, whichever is more."""
+    return max(confinement.limits.output_kb * _KIB, confinement.scratch_mb * _MIB)
+
+
+def resource_limits(confinement: Confinement, *, count_tasks: bool) -> tuple[tuple[int, int], ...]:
+    """Return (number, value) for each limit.
+
+    Args:
+        confinement: its limits; CPU seconds are rounded up, the kernel counts whole ones.
+        count_tasks: whether the process has a user of its own, or a user namespace's own count.
+    """
+    pairs = [
+        (resource.RLIMIT_CPU, max(1, math.ceil(confinement.limits.cpu_seconds))),
+        (resource.RLIMIT_AS, confinement.limits.memory_mb * _MIB),
+        (resource.RLIMIT_FSIZE, file_bytes(confinement)),
+        (resource.RLIMIT_NOFILE, MAXIMUM_FILES),
+        (resource.RLIMIT_CORE, 0),
+    ]
+    if count_tasks:
+        pairs.append((resource.RLIMIT_NPROC, MAXIMUM_TASKS))
+    return tuple(pairs)
+
+
+def tree_ceiling(confinement: Confinement) -> Ceiling | None:
+    """Return what the watchdog allows the whole tree, or None where single-process limits are totals."""
+    return whole_tree_ceiling(confinement) if confinement.may_fork else None
+
+
+def whole_tree_ceiling(confinement: Confinement) -> Ceiling:
+    """Return the limits as sums over a tree; they are soft, for they are checked every 50 ms."""
+    limits = confinement.limits
+    return Ceiling(limits.memory_mb * 1024, round(limits.cpu_seconds * 1000), MAXIMUM_PROCESSES)

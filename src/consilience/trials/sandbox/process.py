@@ -1,0 +1,163 @@
+"""A started process with its tree: waiting, measuring, watching its memory, killing all of it.
+
+Rules:
+    1. Reaped exactly once, by wait4, from whichever of `wait` and `kill` comes first; never a zombie.
+    2. Where the outermost process is our own helper, the confined processes are killed first and the helper
+       is left to reap them, so that their CPU time is counted.
+    3. What is exact: CPU and exit of a process that may not fork. Lower bound: CPU of descendants that were
+       killed before anybody waited for them (sampled just before the kill). Upper bound: memory, when it is
+       below what this process itself had, because the kernel counts the pages held between fork and exec.
+
+Data flow: subprocess.Popen -> HeldProcess <- Watchdog (every 50 ms where forking is allowed) -> Exit.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from msgspec import Struct
+
+from consilience.trials.sandbox.confinement import Exit
+from consilience.trials.sandbox.proctree import Usage, descendants, state, usage
+
+_T = TypeVar("_T")
+_SIGNAL_BASE = 128  # a helper reports a child killed by signal N as exit code 128 + N
+_LAST_SIGNAL = 64
+_GRACE_SECONDS = 5.0
+_STOP_SECONDS = 0.5
+_WATCH_SECONDS = 0.05
+
+
+class Ceiling(Struct, frozen=True):
+    """What a whole tree may use before the watchdog kills it."""
+
+    memory_kb: int
+    cpu_ms: int
+    processes: int
+
+
+class HeldProcess:
+    """The processes below one helper (bubblewrap, or our warden), which dies when they do."""
+
+    def __init__(self, process: subprocess.Popen[bytes], *, ceiling: Ceiling | None, report: int | None = None) -> None:
+        self._process = process
+        self._report = report
+        self._floor_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self._lock = threading.Lock()
+        self._peak = Usage()
+        self._exit: Exit | None = None
+        self._done = threading.Event()
+        self._ready = os.pidfd_open(process.pid)
+        if ceiling is not None:
+            threading.Thread(target=self._watch, args=(ceiling,), daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """The helper's process id on the host."""
+        return self._process.pid
+
+    def wait(self, timeout_seconds: float | None = None) -> Exit | None:
+        """Reap it and return how it ended, or None when it is still running after the timeout."""
+        if self._exit is None and self._ended(timeout_seconds):
+            self._reap()
+        return self._exit
+
+    def kill(self) -> Exit:
+        """Kill the whole tree, reap it, and return how it ended."""
+        if self._exit is None:
+            self._sample()
+            self._kill_tree()
+        if not self._ended(_GRACE_SECONDS):
+            self._send(signal.SIGKILL)
+            self._ended(None)
+        return self._reap()
+
+    def _ended(self, timeout_seconds: float | None) -> bool:
+        if self._exit is not None:
+            return True
+        poll = select.poll()
+        poll.register(self._ready, select.POLLIN)
+        return bool(poll.poll(None if timeout_seconds is None else max(0, round(timeout_seconds * 1000))))
+
+    def _reap(self) -> Exit:
+        with self._lock:
+            if self._exit is None:
+                _pid, status, used = os.wait4(self._process.pid, 0)
+                self._process.returncode = os.waitstatus_to_exitcode(status)
+                os.close(self._ready)
+                self._exit = self._describe(self._process.returncode, *self._used(used))
+                self._done.set()
+            return self._exit
+
+    def _used(self, used: resource.struct_rusage) -> tuple[int, int]:
+        """Return CPU milliseconds and memory of the tree: the warden's report where there is one."""
+        if self._report is not None:
+            with os.fdopen(self._report, "rb") as file:
+                figures = os.pread(file.fileno(), 64, 0).split()
+            if figures:
+                return int(figures[0]), int(figures[1])
+        informative = used.ru_maxrss > self._floor_kb or self._peak.memory_kb == 0
+        return round((used.ru_utime + used.ru_stime) * 1000), used.ru_maxrss if informative else 0
+
+    def _describe(self, code: int, cpu_ms: int, memory_kb: int) -> Exit:
+        if code < 0:
+            code = _SIGNAL_BASE - code
+        number = code - _SIGNAL_BASE if _SIGNAL_BASE < code <= _SIGNAL_BASE + _LAST_SIGNAL else 0
+        return Exit(
+            code=0 if number else code,
+            signal=number,
+            cpu_ms=max(cpu_ms, self._peak.cpu_ms),
+            memory_kb=max(memory_kb, self._peak.memory_kb),
+        )
+
+    def _kill_tree(self) -> None:
+        """Stop the helper so that it cannot start anything, kill what it holds, and let it reap.
+
+        A helper that holds nothing yet is killed itself.
+        """
+        self._send(signal.SIGSTOP)
+        self._await_stop()
+        held = self._with_lock(lambda: descendants(self._process.pid)) or []
+        for pid in held:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._send(signal.SIGCONT if held else signal.SIGKILL)
+
+    def _await_stop(self) -> None:
+        deadline = time.monotonic() + _STOP_SECONDS
+        while state(self._process.pid) not in {"T", "Z", ""} and time.monotonic() < deadline:
+            time.sleep(0.0005)
+
+    def _send(self, number: signal.Signals) -> None:
+        self._with_lock(lambda: os.kill(self._process.pid, number))
+
+    def _with_lock(self, action: Callable[[], _T]) -> _T | None:
+        """Act on the process ids only while they are certainly ours: before the reaping."""
+        with self._lock:
+            return action() if self._exit is None else None
+
+    def _sample(self) -> Usage:
+        with self._lock:
+            now = usage(descendants(self._process.pid)) if self._exit is None else Usage()
+            self._peak = Usage(
+                max(now.cpu_ms, self._peak.cpu_ms),
+                max(now.memory_kb, self._peak.memory_kb),
+                max(now.processes, self._peak.processes),
+            )
+            return now
+
+    def _watch(self, ceiling: Ceiling) -> None:
+        while not self._done.wait(_WATCH_SECONDS):
+            now = self._sample()
+            if now.memory_kb > ceiling.memory_kb or now.cpu_ms > ceiling.cpu_ms or now.processes > ceiling.processes:
+                self._kill_tree()
+                return

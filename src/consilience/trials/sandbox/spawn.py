@@ -1,0 +1,119 @@
+"""Starts the outermost process of a confinement: exact environment, three streams, named descriptors, no shell.
+
+Rules:
+    1. Every descriptor that is not named stays closed to the child.
+    2. Settings travel in anonymous files, closed here once the child has them.
+    3. A path that does not exist is found before anything starts.
+
+Data flow: command line -> Popen -> HeldProcess.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from msgspec import Struct
+
+from consilience.core.errors import EnvironmentLacksError
+from consilience.trials.sandbox.confinement import Confinement
+
+WARDEN = str(Path(__file__).with_name("warden.py").resolve())
+
+
+class Streams(Struct, frozen=True):
+    """The only descriptors of the caller's that the target sees."""
+
+    stdin: int
+    stdout: int
+    stderr: int
+
+
+class Settings:
+    """Anonymous files that a child reads or writes; a context manager that closes them here."""
+
+    def __init__(self) -> None:
+        self._open: list[int] = []
+
+    def __enter__(self) -> Settings:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for descriptor in self._open:
+            os.close(descriptor)
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """All of them, for the child to inherit."""
+        return tuple(self._open)
+
+    def holding(self, parts: Iterable[str] | bytes) -> int:
+        """Return a descriptor at the start of a file with these bytes, or these NUL-separated texts."""
+        data = parts if isinstance(parts, bytes) else b"\0".join(os.fsencode(part) for part in parts)
+        descriptor = os.memfd_create("settings")
+        self._open.append(descriptor)
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(data)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return descriptor
+
+    def kept_copy(self, descriptor: int) -> int:
+        """Return another descriptor of the same file, which the caller closes."""
+        return os.dup(descriptor)
+
+
+def spawn(
+    line: Iterable[str],
+    streams: Streams,
+    *,
+    environment: dict[str, str],
+    descriptors: tuple[int, ...] = (),
+    folder: str = "/",
+) -> subprocess.Popen[bytes]:
+    """Start a command in a session of its own.
+
+    Raises:
+        EnvironmentLacksError: the program is gone or cannot be run.
+    """
+    command = list(line)
+    try:
+        return subprocess.Popen(  # noqa: S603 - running commands is the purpose; no shell is involved
+            command,
+            env=environment,
+            stdin=streams.stdin,
+            stdout=streams.stdout,
+            stderr=streams.stderr,
+            pass_fds=descriptors,
+            cwd=folder,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise EnvironmentLacksError(
+            f"the sandbox cannot start {command[0]}: {error}", hint="Run consilience doctor to see what is missing."
+        ) from error
+
+
+def warden_line(line: Iterable[str], environment: dict[str, str], settings: Settings) -> tuple[list[str], int]:
+    """Return the command that runs `line` below a warden, and the descriptor that its report will be in."""
+    command = list(line)
+    entries = [f"{name}={value}" for name, value in environment.items()]
+    orders = settings.holding([str(len(command)), *command, *entries])
+    report = settings.holding(b"")
+    return [sys.executable, "-I", "-S", WARDEN, str(orders), str(report)], report
+
+
+def require_paths(confinement: Confinement) -> None:
+    """Check that each path that the confinement names is there.
+
+    Raises:
+        EnvironmentLacksError: one is not.
+    """
+    for path in (*confinement.readable, *confinement.writable, confinement.scratch, confinement.work_dir):
+        if not Path(path).exists():
+            raise EnvironmentLacksError(
+                f"the sandbox cannot start: {path} does not exist",
+                hint="Something removed it while the trial was prepared; run again.",
+            )

