@@ -18,6 +18,7 @@ from consilience.problems.faults import did_you_mean
 _HERE = Path(__file__).parent
 _FOLDERS = {
     "circle-packing": _HERE / "optimisation" / "circle_packing",
+    "digits": _HERE / "ml" / "digits",
 }
 _OURS = shutil.ignore_patterns("__init__.py", "__pycache__")  # what makes the folder a package is not the problem's
 
