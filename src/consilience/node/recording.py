@@ -1,0 +1,76 @@
+"""From outcomes to events: what a trial came to, with its blobs, environment and comparability key.
+
+Rules:
+    1. Logs and feedback are blobs; the event holds their hashes.
+    2. A trial that was cut short by the budget, not by its own limit, is cancelled, not failed: it can
+       be run again when there is more budget.
+
+Data flow: Outcome + RunContext -> TrialFinished or TrialCancelled.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from consilience.core.bodies import TrialCancelled, TrialFinished
+from consilience.core.outcome import Failure, Outcome
+from consilience.core.ports import BlobStore
+from consilience.core.study import Spend
+from consilience.search.budget import Reservation
+
+_CUT_REASONS = ("timeout", "cpu_limit")
+
+
+class RunContext(Struct, frozen=True, kw_only=True):
+    """What every outcome of one run shares."""
+
+    comparability_key: str
+    environment: str
+    metric: str
+
+
+def record_outcome(
+    context: RunContext,
+    started: str,
+    reservation: Reservation,
+    outcome: Outcome,
+    blobs: BlobStore,
+    wall_ms: int,
+) -> TrialFinished | TrialCancelled:
+    """Return the event that ends a trial.
+
+    Args:
+        context: what the run's outcomes share.
+        started: the `trial.started` event.
+        reservation: what the trial was allowed.
+        outcome: what came of it.
+        blobs: where its texts go.
+        wall_ms: time since the last trial ended, the loop's own work included: what the budget pays.
+    """
+    outcome = _require_metric(outcome, context.metric)
+    spent = Spend(trials=1, wall_ms=wall_ms, cpu_ms=outcome.resources.cpu_ms)
+    if reservation.cut and outcome.failure is not None and outcome.failure.reason in _CUT_REASONS:
+        return TrialCancelled(started=started, reason="interrupted", spent=spent - Spend(trials=1))
+    return TrialFinished(
+        started=started,
+        metrics=outcome.metrics,
+        failure=outcome.failure,
+        resources=outcome.resources,
+        spent=spent,
+        isolation=outcome.isolation,
+        comparability_key=context.comparability_key,
+        environment=context.environment,
+        log=_keep(outcome.log, blobs),
+        feedback=_keep(outcome.feedback, blobs),
+    )
+
+
+def _require_metric(outcome: Outcome, metric: str) -> Outcome:
+    if not outcome.ok or metric in outcome.metrics:
+        return outcome
+    failure = Failure(reason="missing_metric", message=f"the outcome has no metric {metric!r}")
+    return Outcome(failure=failure, resources=outcome.resources, isolation=outcome.isolation, log=outcome.log)
+
+
+def _keep(text: str, blobs: BlobStore) -> str:
+    return blobs.put(text.encode(errors="replace")) if text else ""

@@ -1,0 +1,207 @@
+"""The search state: a fold of the study's events into all that the next decision needs.
+
+Rules:
+    1. Only events change it, so a resumed loop stands exactly where the killed one stood.
+    2. Nothing in it reads event ids to decide, nor `at`, nor the order of arrival.
+    3. Cost per event is constant: nothing here is recomputed over the history.
+
+Data flow: journal -> `apply` -> `engine.next_step`, `proposing`, `contest`.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from consilience.core.bodies import (
+    CandidateProposed,
+    NoiseMeasured,
+    PhaseSwitched,
+    RunStarted,
+    StudyConfigured,
+    TrialCancelled,
+    TrialFinished,
+    TrialStarted,
+    VerdictReached,
+)
+from consilience.core.chance import derive_seed
+from consilience.core.events import Event
+from consilience.core.ports import Tried
+from consilience.core.problem import Problem
+from consilience.core.study import StudySettings
+from consilience.journal.views.budget import BudgetView
+from consilience.search.credit import REWARD_FAILED, REWARD_NEAR, REWARD_PROMOTED, REWARD_RAN, CreditBook
+from consilience.search.governor import Governor
+from consilience.search.noise import NoiseFloor, pool
+
+POOL_SIZE = 12  # good candidates kept at hand as parents; lineage itself is in the journal
+RECENT_SIZE = 6  # latest candidates that novelty is measured against, beside the parents
+
+
+class Member(Struct):
+    """A candidate of this study with what is known of it. `scores` is by seed."""
+
+    event: str
+    number: int
+    body: CandidateProposed
+    scores: dict[int, float] = {}
+    evidence: list[str] = []
+    failure: str = ""
+    violation: str = ""
+    verdict: str = ""
+
+    @property
+    def mean(self) -> float:
+        """Mean score over its seeds; NaN before it has one."""
+        return math.fsum(self.scores.values()) / len(self.scores) if self.scores else math.nan
+
+
+class SearchState:
+    """Fold of one study."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.settings: StudySettings | None = None
+        self.budget = BudgetView()
+        self.credit = CreditBook()
+        self.governor = Governor()
+        self.members: dict[str, Member] = {}
+        self.by_candidate: dict[str, str] = {}
+        self.forms: dict[str, str] = {}
+        self.tried: dict[str, list[Tried]] = {}
+        self.pool: list[Member] = []
+        self.recent: list[Member] = []
+        self.started: dict[str, TrialStarted] = {}
+        self.in_flight: dict[str, TrialStarted] = {}
+        self.trials = 0
+        self.contests = 0
+        self.noise: NoiseFloor | None = None
+        self.baseline: Member | None = None
+        self.incumbent: Member | None = None
+        self.challenger: Member | None = None
+        self.baseline_fault = ""
+
+    def panel_seed(self, index: int) -> int:
+        """Return the seed of one place on the panel that all candidates are paired on."""
+        return derive_seed(self.study.seed, "panel", index)
+
+    @property
+    def study(self) -> StudySettings:
+        """The settings in force; a study is configured before anything else happens."""
+        if self.settings is None:
+            raise LookupError("the study has not been configured")
+        return self.settings
+
+    def members_of(self, candidates: Iterable[str]) -> dict[str, Member]:
+        """Return the members that have these artifact ids, by artifact id."""
+        return {name: self.members[self.by_candidate[name]] for name in candidates if name in self.by_candidate}
+
+    def apply(self, event: Event) -> None:
+        """Take one more event."""
+        self.budget.apply(event)
+        match event.body:
+            case StudyConfigured() as body:
+                self.settings = body.settings
+            case RunStarted():
+                self.baseline_fault = ""
+            case CandidateProposed() as body:
+                self._propose(event, body)
+            case TrialStarted() as body:
+                self.started[event.id] = self.in_flight[event.id] = body
+                self.trials += 1
+            case TrialFinished() as body:
+                self._finish(event, body)
+            case TrialCancelled() as body:
+                self.in_flight.pop(body.started, None)
+            case NoiseMeasured() as body:
+                self.noise = NoiseFloor(
+                    mean=body.mean, deviation=body.deviation, degrees=body.degrees, deterministic=body.deterministic
+                )
+            case VerdictReached() as body:
+                self._judge(body)
+            case PhaseSwitched() as body:
+                self.governor.switch(body)
+
+    def _propose(self, event: Event, body: CandidateProposed) -> None:
+        member = Member(event=event.id, number=len(self.members), body=body)
+        self.members[event.id] = member
+        self.by_candidate.setdefault(body.candidate, event.id)
+        self.forms.setdefault(body.normal_form, event.id)
+        self.recent = [*self.recent, member][-RECENT_SIZE:]
+        if not body.parents and self.baseline is None:
+            self.baseline = self.incumbent = member
+            return
+        self.challenger = member
+        novelty = body.novelty or 0.0
+        self.credit.propose(body.hypothesis.operator, novelty)
+        self.governor.propose(novelty)
+
+    def _finish(self, event: Event, body: TrialFinished) -> None:
+        self.in_flight.pop(body.started, None)
+        started = self.started.get(body.started)
+        member = self.members.get(started.proposed) if started else None
+        if started is None or member is None:
+            return
+        first = not member.evidence
+        member.evidence.append(event.id)
+        if body.failure is not None:
+            self._fail(member, f"{body.failure.reason}: {body.failure.message}")
+        else:
+            member.scores[started.seed] = body.metrics[self.problem.objective.metric]
+            self._check_constraints(member, body)
+        if first:
+            self._remember(member)
+
+    def _fail(self, member: Member, failure: str) -> None:
+        if member is self.baseline:
+            self.baseline_fault = failure
+        member.failure = member.failure or failure
+
+    def _check_constraints(self, member: Member, body: TrialFinished) -> None:
+        for constraint in self.problem.constraints:
+            if not constraint.holds(body.metrics):
+                found = body.metrics.get(constraint.metric)
+                shown = "absent" if found is None else f"{found:g}"
+                member.violation = member.violation or f"{constraint} does not hold ({shown})"
+
+    def _remember(self, member: Member) -> None:
+        """Give the operator its point and score, and keep a good candidate as a possible parent."""
+        body = member.body
+        score = None if member.failure else member.mean
+        tried = Tried(space=body.space, coordinates=body.coordinates, score=score)
+        self.tried.setdefault(body.hypothesis.operator, []).append(tried)
+        if score is not None and not member.violation:
+            bisect.insort(self.pool, member, key=lambda m: (-self.problem.objective.gain(m.mean, 0.0), m.number))
+            del self.pool[POOL_SIZE:]
+
+    def _judge(self, body: VerdictReached) -> None:
+        member = self.members.get(body.candidate)
+        if member is None:
+            return
+        member.verdict = body.verdict
+        self.challenger = None
+        if not member.failure:
+            self.contests += 1
+            self._pool_noise(member)
+            self.credit.of(member.body.hypothesis.operator).add_gain(body.figures.get("gain", 0.0))
+        promoted = body.verdict == "promoted"
+        if promoted:
+            self.incumbent = member
+        self.governor.settle(promoted=promoted)
+        self.credit.settle(member.body.hypothesis.operator, _reward(member, body))
+
+    def _pool_noise(self, member: Member) -> None:
+        """Sharpen the noise floor by the replicates that the contest has paid for, unless it was declared."""
+        if self.noise is not None and self.study.policy.deterministic is not True:
+            self.noise = pool(self.noise, [tuple(member.scores.values())])
+
+
+def _reward(member: Member, body: VerdictReached) -> float:
+    if body.verdict == "promoted":
+        return REWARD_PROMOTED
+    if member.failure or member.violation:
+        return REWARD_FAILED
+    return REWARD_NEAR if body.figures.get("gain", 0.0) >= 0.0 else REWARD_RAN
