@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +16,11 @@ from consilience.testing.trivial import command_problem, openevolve_problem, pri
 from consilience.trials.executors.factory import make_executor
 from consilience.trials.sandbox.probe import strongest_sandbox
 
+sandbox = functools.cache(strongest_sandbox)
+
 
 def _made(loaded: LoadedProblem, work_dir: Path) -> Iterator[Executor]:
-    executor = make_executor(loaded, strongest_sandbox(sys.executable), work_dir)
+    executor = make_executor(loaded, sandbox(sys.executable), work_dir)
     yield executor
     executor.close()
 

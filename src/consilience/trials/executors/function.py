@@ -158,7 +158,8 @@ class _Trial:
         exit_ = self._evaluator.stop() if failed else None
         now = exit_.cpu_ms if exit_ else self._last.cpu_ms
         self._evaluator.cpu_ms = 0 if failed else now
-        return max(0, now - cpu_before), exit_.memory_kb if exit_ else self._last.memory_kb
+        peak_kb = self._last.memory_kb or (exit_.memory_kb if exit_ else 0)
+        return max(0, now - cpu_before), peak_kb
 
 
 def _named(metrics: dict[str, float], objective: str) -> Result:

@@ -148,7 +148,8 @@ def _report(result: Any) -> dict[str, Any]:
 
 
 def _complaint(name: Any, value: Any) -> dict[str, Any]:
-    text = f"evaluate returned {type(value).__name__} for {name!r}, expected a number or a dict of numbers by name"
+    found = f"{type(value).__name__} for {name!r}" if type(name) is str else f"a metric named by {type(name).__name__}"
+    text = f"evaluate returned {found}, expected a number or a dict of numbers by name"
     return {"op": "invalid", "message": text[:500], "cpu_ms": _cpu_ms(), "memory_kb": _peak_kb()}
 
 
@@ -175,7 +176,13 @@ def _cpu_ms() -> int:
 
 
 def _peak_kb() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Return the peak of resident memory; rusage would count what the recorder had before the exec."""
+    try:
+        with open("/proc/self/status", "rb") as file:  # noqa: PTH123 - pathlib is not imported otherwise
+            status = file.read()
+        return int(status.split(b"VmHWM:", 1)[1].split()[0])
+    except (OSError, IndexError, ValueError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 if __name__ == "__main__":

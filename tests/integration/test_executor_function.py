@@ -1,0 +1,230 @@
+"""Split trials with real processes: what the evaluator may do, and every way in which a trial fails."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from consilience.core.artifact import Artifact, ArtifactFile
+from consilience.core.outcome import Outcome
+from consilience.core.ports import LoadedProblem
+from consilience.core.problem import EvaluatorSpec, FileDigest, Limits
+from consilience.testing.trivial import LIMITS, SPLIT, artifact, loaded, request, split_problem
+from consilience.trials.executors.function import FunctionExecutor
+from consilience.trials.sandbox.probe import strongest_sandbox
+
+sandbox = functools.cache(strongest_sandbox)
+
+Make = Callable[..., FunctionExecutor]
+FORGIVING = """
+def evaluate(candidate, seed):
+    try:
+        candidate.call("run", seed)
+    except BaseException:
+        pass
+    return 1.0
+"""
+HONEST = "def run(seed):\n    return seed * 2\n"
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    made: list[FunctionExecutor] = []
+
+    def maker(problem: LoadedProblem | str = SPLIT) -> FunctionExecutor:
+        problem = split_problem(problem) if isinstance(problem, str) else problem
+        made.append(FunctionExecutor(problem, sandbox(sys.executable), tmp_path / "work"))
+        return made[-1]
+
+    yield maker
+    for executor in made:
+        executor.close()
+    assert not list((tmp_path / "work").glob("*"))
+
+
+def reason(outcome: Outcome) -> str:
+    assert outcome.failure is not None, outcome
+    assert outcome.metrics == {}
+    return outcome.failure.reason
+
+
+def run(executor: FunctionExecutor, program: str, limits: Limits = LIMITS, seed: int = 1) -> Outcome:
+    return executor.run(request(artifact(program), seed=seed, limits=limits))
+
+
+def test_a_bare_number_is_the_objective(make: Make) -> None:
+    outcome = run(make("def evaluate(candidate, seed):\n    return candidate.call('run', seed)\n"), HONEST, seed=4)
+    assert outcome.metrics == {"score": 8.0}
+    assert (outcome.isolation.domain, outcome.log, outcome.failure) == ("split", "", None)
+
+
+def test_parameters_alone_start_no_candidate(make: Make) -> None:
+    executor = make("def evaluate(candidate, seed):\n    return candidate.parameters['x'] + seed\n")
+    outcome = executor.run(request(Artifact(parameters={"x": 0.5}), seed=2))
+    assert outcome.metrics == {"score": 2.5}
+
+
+def test_the_evaluator_stays_warm_and_starts_afresh_after_a_failure(make: Make) -> None:
+    executor = make("calls = []\n" + SPLIT.replace("return", "calls.append(1); n = len(calls)\n    return").replace(
+        "{", "{'calls': n, "
+    ))  # fmt: skip
+    counts = [run(executor, HONEST).metrics["calls"] for _ in range(3)]
+    assert reason(run(executor, "def run(seed):\n    raise KeyError(seed)\n")) == "crash"
+    assert [*counts, run(executor, HONEST).metrics["calls"]] == [1, 2, 3, 1]
+
+
+def test_numpy_arguments_and_results_become_plain_data(make: Make) -> None:
+    executor = make(
+        "import numpy as np\n"
+        "def evaluate(candidate, seed):\n"
+        "    got = candidate.call('run', np.arange(4).reshape(2, 2), scale=np.float32(0.5))\n"
+        "    assert got == [[0.0, 0.5], [1.0, 1.5]], got\n"
+        "    return np.float64(sum(map(sum, got)))\n"
+    )
+    program = (
+        "import numpy as np\ndef run(rows, scale):\n    assert type(rows) is list\n    return np.array(rows) * scale\n"
+    )
+    assert run(executor, program).metrics == {"score": 3.0}
+
+
+def test_several_files_and_large_data(make: Make) -> None:
+    executor = make("def evaluate(candidate, seed):\n    return candidate.call('run', 'x' * 5_000_000)\n")
+    files = (
+        ArtifactFile("pack/main.py", "from helper import size\nimport other\ndef run(x):\n    return size(x)\n"),
+        ArtifactFile("pack/helper.py", "def size(x):\n    return len(x)\n"),
+        ArtifactFile("other.py", ""),
+    )
+    assert executor.run(request(Artifact(files=files))).metrics == {"score": 5e6}
+
+
+def test_data_and_support_files_lie_in_the_evaluators_folder(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "numbers.txt").write_text("7")
+    digest = FileDigest(path="data/numbers.txt", sha256=hashlib.sha256(b"7").hexdigest())
+    evaluator = (
+        "from pathlib import Path\nfrom lib.helper import double\n"
+        "def evaluate(candidate, seed):\n    return double(int(Path('data/numbers.txt').read_text()))\n"
+    )
+    support = {"sub/evaluator.py": evaluator, "lib/helper.py": "def double(x):\n    return 2 * x\n"}
+    spec = EvaluatorSpec(kind="function", entry="sub/evaluator.py")
+    assert run(make(loaded(spec, support, root=tmp_path, data=(digest,))), HONEST).metrics == {"score": 14.0}
+
+
+def test_the_evaluator_may_catch_a_candidates_exception(make: Make) -> None:
+    executor = make(
+        "def evaluate(candidate, seed):\n"
+        "    try:\n"
+        "        candidate.call('run', seed)\n"
+        "    except candidate.Error as error:\n"
+        "        assert (error.type, error.message) == ('ValueError', 'no'), error\n"
+        "        assert candidate.seconds > 0\n"
+        "        return -1\n"
+    )
+    assert run(executor, "def run(seed):\n    raise ValueError('no')\n").metrics == {"score": -1.0}
+
+
+def test_an_exception_that_passes_is_the_candidates_crash(make: Make) -> None:
+    outcome = run(make(), "def run(seed):\n    raise ValueError('no')\n")
+    assert reason(outcome) == "crash"
+    assert outcome.failure is not None
+    assert outcome.failure.message == "ValueError: no"
+    assert "line 2, in run" in outcome.log
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "expected", "words"),
+    [
+        ("def evaluate(candidate, seed):\n    return 1 / 0\n", "evaluator_error", "ZeroDivisionError"),
+        ("def evaluate(candidate, seed:\n", "evaluator_error", "SyntaxError"),
+        ("x = 1\n", "evaluator_error", "defines no function evaluate"),
+        ("import os\ndef evaluate(candidate, seed):\n    os._exit(3)\n", "evaluator_error", "exit code 3"),
+        ("import sys\ndef evaluate(candidate, seed):\n    sys.exit(0)\n", "evaluator_error", "SystemExit"),
+        ("def evaluate(candidate, seed):\n    while True: pass\n", "evaluator_timeout", "2 s"),
+        ("def evaluate(candidate, seed):\n    return 'good'\n", "invalid_output", "str"),
+        ("def evaluate(candidate, seed):\n    return {1: 2.0}\n", "invalid_output", "int"),
+        ("def evaluate(candidate, seed):\n    return None\n", "invalid_output", "NoneType"),
+        ("def evaluate(candidate, seed):\n    return float('nan')\n", "non_finite", "nan"),
+        ("def evaluate(candidate, seed):\n    return {'score': 1, 'b': 10 ** 400}\n", "non_finite", "b ="),
+        ("def evaluate(candidate, seed):\n    return {'other': 1.0}\n", "missing_metric", "other"),
+        ("def evaluate(candidate, seed):\n    return candidate.call('absent')\n", "crash", "'absent'"),
+        ("def evaluate(candidate, seed):\n    return candidate.call('run', {1})\n", "evaluator_error", "plain data"),
+        ("def evaluate(candidate, seed):\n    return candidate.call('run', 1e999)\n", "evaluator_error", "JSON"),
+    ],
+)
+def test_failures_of_the_evaluator(make: Make, evaluator: str, expected: str, words: str) -> None:
+    outcome = run(make(evaluator), HONEST)
+    assert reason(outcome) == expected, outcome
+    assert outcome.failure is not None
+    assert words in outcome.failure.message
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ("def run(seed:\n", "crash"),
+        ("import absent_module\n", "crash"),
+        ("import sys\nsys.exit(0)\n", "crash"),
+        ("import sys\ndef run(seed):\n    sys.exit(0)\n", "crash"),
+        ("import os\ndef run(seed):\n    os._exit(0)\n", "crash"),
+        ("import os, signal\ndef run(seed):\n    os.abort()\n", "crash"),
+        ("def run(seed):\n    return run(seed)\n", "crash"),
+        ("def run(seed):\n    return len(bytearray(1 << 30))\n", "memory"),
+        ("import numpy as np\ndef run(seed):\n    return np.ones(1 << 28).sum()\n", "memory"),
+        ("def run(seed):\n    return float('inf')\n", "non_finite"),
+        ("def run(seed):\n    return {1, 2}\n", "invalid_output"),
+        ("def run(seed):\n    return 'x' * 1_000_000\n", "invalid_output"),
+        ("def run(seed):\n    return 2 ** 64\n", "invalid_output"),
+        ("def run(seed):\n    x = []\n    for _ in range(50000):\n        x = [x]\n    return x\n", "invalid_output"),
+        ("def run(seed):\n    for _ in range(1024):\n        print('x' * (1 << 20))\n    return 1\n", "invalid_output"),
+    ],
+)
+def test_failures_of_the_candidate(make: Make, program: str, expected: str) -> None:
+    executor = make()
+    outcome = run(executor, program)
+    assert reason(outcome) == expected, outcome
+    assert len(outcome.log) < 70_000
+    assert run(executor, HONEST).metrics == {"score": 2.0}
+
+
+def test_cpu_time_has_its_own_limit(make: Make) -> None:
+    limits = msgspec.structs.replace(LIMITS, wall_seconds=20.0, cpu_seconds=1.0)
+    outcome = run(make(), "def run(seed):\n    while True: pass\n", limits)
+    assert reason(outcome) == "cpu_limit", outcome
+    assert 900 <= outcome.resources.cpu_ms < 3000
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ("def run(seed):\n    return len(bytearray(1 << 30))\n", "memory"),
+        ("import os\ndef run(seed):\n    os._exit(0)\n", "crash"),
+        ("import time\ndef run(seed):\n    time.sleep(60)\n", "timeout"),
+    ],
+)
+def test_an_evaluator_cannot_hide_how_a_candidate_ended(make: Make, program: str, expected: str) -> None:
+    assert reason(run(make(FORGIVING), program)) == expected
+
+
+def test_the_evaluator_is_seeded_and_sees_a_clean_environment(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUR_SECRET", "key")
+    executor = make(
+        "import os, random\ndef evaluate(candidate, seed):\n"
+        "    return {'score': random.random(), 'secret': 'OUR_SECRET' in os.environ}\n"
+    )
+    first, other, again = (run(executor, HONEST, seed=seed).metrics for seed in (1, 2, 1))
+    assert first == again != other
+    assert first["secret"] == 0.0
+
+
+def test_what_is_measured_lies_outside(make: Make) -> None:
+    program = "import time\ndef run(seed):\n    time.sleep(0.2)\n    return sum(i for i in range(2_000_000))\n"
+    resources = run(make(), program).resources
+    assert resources.wall_ms >= 200
+    assert resources.cpu_ms >= 20
+    assert resources.memory_kb > 5000
