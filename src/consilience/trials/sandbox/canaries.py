@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Self
 
 from msgspec import Struct
 
@@ -107,7 +108,7 @@ class _Listeners:
         self._local = [_listen(self._path), _listen("\0" + self._abstract)]
         Path(self._path).chmod(0o777)
 
-    def __enter__(self) -> _Listeners:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,11 +1,11 @@
-"""Runs inside a sandbox and tries to get out. Prints one JSON object: what it tried, and what it reached ("" for nothing).
+"""Runs inside a sandbox and tries to get out. Prints what each attempt reached ("" for nothing).
 
 Rules:
     1. The standard library only: it runs under the confined interpreter.
     2. Each attempt succeeds on a machine without a sandbox, so that "held" means something.
     3. An attempt that fails says so by raising OSError; anything else is a broken canary and fails the probe.
 
-Data flow: JSON in argv[1] (where the canaries are) -> attempts -> JSON on stdout.
+Data flow: JSON in argv[1] (where the canaries are) -> attempts -> a line of JSON on stdout for each.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def write_outside(places: dict[str, str]) -> str:
     return "wrote a file"
 
 
-def _connect(family: int, kind: int, address: object) -> str:
+def _connect(family: int, kind: int, address: str | tuple[str, int]) -> str:
     with socket.socket(family, kind) as connection:
         connection.settimeout(1)
         connection.connect(address)

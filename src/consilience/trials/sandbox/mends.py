@@ -21,8 +21,10 @@ _CAUSES = (
     (
         "kernel/apparmor_restrict_unprivileged_userns",
         "1",
-        "AppArmor forbids user namespaces: give bwrap a profile that allows userns in /etc/apparmor.d, "
-        "or run: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+        (
+            "AppArmor forbids user namespaces: give bwrap a profile that allows userns in /etc/apparmor.d, "
+            "or run: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+        ),
     ),
     (
         "kernel/unprivileged_userns_clone",

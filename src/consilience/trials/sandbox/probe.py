@@ -73,7 +73,7 @@ def probe_sandboxes(interpreter: str, *, tools: Tools | None = None, every: bool
         reports.append(report)
         if report.held and not every:
             break
-    proved = next((report.level for report in reports if report.held), "none")
+    proved: IsolationLevel = next((report.level for report in reports if report.held), "none")
     return Probe(level=proved, interpreter=interpreter, reports=tuple(reports))
 
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Self
 
 from msgspec import Struct
 
@@ -38,7 +39,7 @@ class Settings:
     def __init__(self) -> None:
         self._open: list[int] = []
 
-    def __enter__(self) -> Settings:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

