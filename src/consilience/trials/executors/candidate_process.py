@@ -24,9 +24,10 @@ from consilience.trials.executors.classify import capped, ended_badly, raised
 from consilience.trials.executors.interpreters import Interpreter
 from consilience.trials.executors.messages import NotPlainError, check_plain, decode_line, encode_line
 from consilience.trials.executors.pipes import Lines, Pump
-from consilience.trials.harness import HARNESS
+from consilience.trials.harness import HARNESS, script_arguments
 from consilience.trials.sandbox.confinement import Confinement, Exit, Sandbox
 
+_GENERATORS = ("random", "numpy")
 _NAN_REFUSED = "Out of range float values"  # how the json module says that a number is not finite
 
 
@@ -144,15 +145,21 @@ class CandidateProcess:
         return {
             "path": [str(program / entry.parent), str(program), *self._interpreter.path],
             "prefix": self._interpreter.prefix,
+            "generators": self._generators(),
             "name": entry.stem,
             "seed": self._request.seed,
         }
+
+    def _generators(self) -> list[str]:
+        """Name the modules with global generators that the program seems to use; others are not paid for."""
+        text = "".join(file.text for file in self._request.artifact.files)
+        return [name for name in _GENERATORS if name in text and "random" in text]
 
     def _confinement(self, program: Path, scratch: Path) -> Confinement:
         environment = interpreters.child_environment(str(scratch), str(scratch)) | interpreters.ONE_THREAD
         return Confinement(
             # -S: `site` costs 4 ms in each trial; the path that it would find comes with the start line.
-            argv=(self._interpreter.executable, "-S", "-s", str(HARNESS / "candidate.py")),
+            argv=(self._interpreter.executable, "-S", "-s", *script_arguments("candidate")),
             work_dir=str(program),
             scratch=str(scratch),
             readable=(str(HARNESS), str(program)),

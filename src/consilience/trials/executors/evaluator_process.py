@@ -27,7 +27,7 @@ from consilience.trials.executors.child import Child, line_channel
 from consilience.trials.executors.classify import capped, ended_badly
 from consilience.trials.executors.messages import NotPlainError, decode_line, encode_line
 from consilience.trials.executors.pipes import Lines, Pump
-from consilience.trials.harness import HARNESS
+from consilience.trials.harness import script_arguments
 from consilience.trials.sandbox.confinement import Exit
 
 START_SECONDS = 120.0  # imports of heavy libraries from a cold disk
@@ -149,7 +149,7 @@ class EvaluatorProcess:
 
     def _spawn(self, stdin: int, stdout: int, stderr: int) -> _PlainProcess:
         environment = interpreters.child_environment(str(self._folder), str(self._folder / ".tmp"))
-        argv = [interpreters.executable_of(self._loaded.interpreter), "-s", str(HARNESS / "evaluator.py")]
+        argv = [interpreters.executable_of(self._loaded.interpreter), "-s", *script_arguments("evaluator")]
         return _PlainProcess(
             subprocess.Popen(  # noqa: S603 - the problem's own interpreter
                 argv,

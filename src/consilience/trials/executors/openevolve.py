@@ -22,7 +22,7 @@ from consilience.trials.executors.messages import NotPlainError, decode_line, en
 from consilience.trials.executors.pipes import Lines
 from consilience.trials.executors.scoring import Evaluation, feedback, score
 from consilience.trials.executors.whole import Run, ended, run_whole
-from consilience.trials.harness import HARNESS
+from consilience.trials.harness import HARNESS, script_arguments
 from consilience.trials.sandbox.confinement import Confinement, Sandbox
 
 
@@ -81,7 +81,7 @@ class OpenEvolveExecutor:
         environment = interpreters.child_environment(scratch, scratch) | interpreters.ONE_THREAD
         entry_folder = (folder / "evaluator" / self._loaded.problem.evaluator.entry).parent
         return Confinement(
-            argv=(self._interpreter.executable, "-s", str(HARNESS / "openevolve.py")),
+            argv=(self._interpreter.executable, "-s", *script_arguments("openevolve")),
             work_dir=str(entry_folder),
             scratch=scratch,
             readable=(str(HARNESS), *readable),

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from consilience.trials.harness import _wire
+    from consilience.trials.harness import harness_wire
 else:
-    import _wire
+    import harness_wire
 
 
 class CandidateError(RuntimeError):
@@ -68,7 +68,7 @@ class Candidate:
 
 def main() -> None:
     """Serve trials until the channel closes."""
-    receive, send = _wire.open_channel()
+    receive, send = harness_wire.open_channel()
     start = receive()
     if start is None:
         return
@@ -83,6 +83,8 @@ def main() -> None:
 
 
 def _serve(evaluate: Callable[..., Any], receive: Callable[[], Any], send: Callable[[Any], None]) -> None:
+    import random  # noqa: F401, PLC0415 - loaded so that each trial seeds it
+
     def exchange(message: Any) -> Any:
         send(message)
         answer = receive()
@@ -91,7 +93,7 @@ def _serve(evaluate: Callable[..., Any], receive: Callable[[], Any], send: Calla
         return answer
 
     while (request := receive()) is not None:
-        _wire.seed_all(request["seed"])
+        harness_wire.seed_all(request["seed"])
         send(_score(evaluate, Candidate(request["parameters"], exchange), request["seed"]))
 
 
@@ -107,7 +109,7 @@ def _prepare(start: dict[str, Any]) -> None:
     _die_with_parent()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (start["memory_bytes"], resource.getrlimit(resource.RLIMIT_AS)[1]))
-    sys.path[0:1] = start["path"]
+    sys.path[:0] = start["path"]
 
 
 def _die_with_parent() -> None:
@@ -166,7 +168,7 @@ def _failed(error: BaseException) -> dict[str, Any]:
 
     traceback.print_exception(type(error), error, error.__traceback__, file=sys.__stderr__)
     op = "candidate_error" if isinstance(error, CandidateError) else "error"
-    return {"op": op, "error": _wire.describe(error), "cpu_ms": _cpu_ms(), "memory_kb": _peak_kb()}
+    return {"op": op, "error": harness_wire.describe(error), "cpu_ms": _cpu_ms(), "memory_kb": _peak_kb()}
 
 
 def _cpu_ms() -> int:
@@ -183,7 +185,3 @@ def _peak_kb() -> int:
         return int(status.split(b"VmHWM:", 1)[1].split()[0])
     except (OSError, IndexError, ValueError):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-if __name__ == "__main__":
-    main()

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from consilience.trials.harness import _wire
+    from consilience.trials.harness import harness_wire
 else:
-    import _wire
+    import harness_wire
 
 MODULE_NAME = "evaluation_module"
 ARTIFACT_CHARACTERS = 16 * 1024
@@ -53,16 +53,18 @@ class EvaluationResult:
 
 def main() -> None:
     """Run one evaluation."""
-    receive, send = _wire.open_channel()
+    receive, send = harness_wire.open_channel()
     start = receive()
     if start is None:
         return
-    sys.path[0:1] = [os.path.dirname(start["evaluator"])]  # noqa: PTH120 - pathlib costs an import in each trial
+    sys.path[:0] = [os.path.dirname(start["evaluator"])]  # noqa: PTH120 - pathlib costs an import in each trial
     stage = "evaluator"
     try:
         module = _load(start["evaluator"])
         stage = "evaluate"
-        _wire.seed_all(start["seed"])
+        import random  # noqa: F401, PLC0415 - loaded so that it is seeded
+
+        harness_wire.seed_all(start["seed"])
         message = _message(*_evaluate(module, start["program"], start["thresholds"]))
     except BaseException as error:  # noqa: BLE001 - the named boundary: everything in there is foreign code
         message = _failed(error, stage)
@@ -180,8 +182,4 @@ def _failed(error: BaseException, stage: str) -> dict[str, Any]:
     import traceback  # noqa: PLC0415 - only failing trials pay for it
 
     traceback.print_exception(type(error), error, error.__traceback__, file=sys.__stderr__)
-    return {"error": _wire.describe(error), "stage": stage}
-
-
-if __name__ == "__main__":
-    main()
+    return {"error": harness_wire.describe(error), "stage": stage}

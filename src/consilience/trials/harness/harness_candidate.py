@@ -4,7 +4,7 @@ Rules:
     1. One line in, one line out. The program's own output goes to the log.
     2. The answer is plain data or an error; it never carries a score.
 
-Data flow: start line {path, prefix, entry, name, seed} -> calls {name, args, kwargs} -> {value} or {error, stage}.
+Data flow: start line {path, prefix, generators, name, seed} -> calls {name, args, kwargs} -> {value} or {error, stage}.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from consilience.trials.harness import _wire
+    from consilience.trials.harness import harness_wire
 else:
-    import _wire
+    import harness_wire
 
 
 def main() -> None:
     """Serve one trial."""
-    receive, send = _wire.open_channel()
+    receive, send = harness_wire.open_channel()
     start = receive()
     if start is None:
         return
@@ -43,18 +43,19 @@ def _reply(send: Callable[[Any], None], answer: dict[str, Any]) -> None:
     try:
         send(answer)
     except Exception as error:  # noqa: BLE001 - the named boundary: what the program returned is foreign
-        send({"error": _wire.describe(error), "stage": "answer"})
+        send({"error": harness_wire.describe(error), "stage": "answer"})
 
 
 def _load(start: dict[str, Any]) -> tuple[Any, dict[str, Any] | None]:
-    import importlib  # noqa: PLC0415 - after the path is set
-
-    _wire.seed_all(start["seed"])
+    """Import the program, with its generators seeded before its first line and again after its last."""
     try:
-        program = importlib.import_module(start["name"])
+        for generator in start["generators"]:
+            __import__(generator)
+        harness_wire.seed_all(start["seed"])
+        program = __import__(start["name"])
     except BaseException as error:  # noqa: BLE001 - the named boundary: importing runs foreign code
         return None, _failed(error, "import")
-    _wire.seed_all(start["seed"])
+    harness_wire.seed_all(start["seed"])
     return program, None
 
 
@@ -62,7 +63,7 @@ def _answer(program: Any, call: dict[str, Any]) -> dict[str, Any]:
     function = getattr(program, call["name"], None)
     if not callable(function):
         missing = AttributeError(f"the program defines no function {call['name']!r}")
-        return {"error": _wire.describe(missing), "stage": "call"}
+        return {"error": harness_wire.describe(missing), "stage": "call"}
     try:
         return {"value": function(*call["args"], **call["kwargs"])}
     except BaseException as error:  # noqa: BLE001 - the named boundary: calling runs foreign code
@@ -78,8 +79,4 @@ def _failed(error: BaseException, stage: str) -> dict[str, Any]:
         traceback.print_exception(type(error), error, error.__traceback__)
     except BaseException:  # noqa: BLE001, S110 - a program may break anything here; the description still goes out
         pass
-    return {"error": _wire.describe(error), "stage": stage}
-
-
-if __name__ == "__main__":
-    main()
+    return {"error": harness_wire.describe(error), "stage": stage}
