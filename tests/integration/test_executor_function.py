@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
+import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -77,6 +80,29 @@ def test_the_evaluator_stays_warm_and_starts_afresh_after_a_failure(make: Make) 
     counts = [run(executor, HONEST).metrics["calls"] for _ in range(3)]
     assert reason(run(executor, "def run(seed):\n    raise KeyError(seed)\n")) == "crash"
     assert [*counts, run(executor, HONEST).metrics["calls"]] == [1, 2, 3, 1]
+
+
+def test_an_evaluator_that_died_between_trials_starts_afresh(make: Make) -> None:
+    executor = make("import os\n" + SPLIT.replace('{"score"', '{"pid": os.getpid(), "score"'))
+    pid = int(run(executor, HONEST).metrics["pid"])
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(0.1)
+    assert int(run(executor, HONEST).metrics["pid"]) != pid
+
+
+@pytest.mark.parametrize("name", ["evaluator.py", "candidate.py", "json.py", "harness.py"])
+def test_a_program_may_have_any_name(make: Make, name: str) -> None:
+    program = Artifact(files=(ArtifactFile(name, HONEST),))
+    assert make().run(request(program)).metrics == {"score": 2.0}
+
+
+def test_chance_at_import_follows_the_seed_too(make: Make) -> None:
+    program = (
+        "import random\nimport numpy as np\nX = random.random() + np.random.rand()\ndef run(seed):\n    return X\n"
+    )
+    executor = make()
+    first, again, other = (run(executor, program, seed=seed).metrics for seed in (2**33 + 1, 2**33 + 1, -1))
+    assert first == again != other
 
 
 def test_numpy_arguments_and_results_become_plain_data(make: Make) -> None:

@@ -158,12 +158,13 @@ class CandidateProcess:
     def _confinement(self, program: Path, scratch: Path) -> Confinement:
         environment = interpreters.child_environment(str(scratch), str(scratch)) | interpreters.ONE_THREAD
         return Confinement(
-            # -S: `site` costs 4 ms in each trial; the path that it would find comes with the start line.
+            # -S: `site` costs 4 ms in each trial. The path that it would find comes with the start line; import
+            # hooks of `.pth` files (editable installs of some build tools) and the builtin `exit` are not there.
             argv=(self._interpreter.executable, "-S", "-s", *script_arguments("candidate")),
             work_dir=str(program),
             scratch=str(scratch),
             readable=(str(HARNESS), str(program)),
-            environment=environment | {"PYTHONHASHSEED": str(self._request.seed)},
+            environment=environment | interpreters.hash_seed(self._request.seed),
             limits=self._request.limits,
             may_fork=False,
         )

@@ -68,7 +68,7 @@ class CommandExecutor:
         """Nothing outlives a trial."""
 
     def _confinement(self, work: Path, scratch: Path, readable: tuple[str, ...], request: TrialRequest) -> Confinement:
-        environment = interpreters.child_environment(str(scratch), str(scratch))
+        environment = interpreters.child_environment(str(scratch), str(scratch)) | interpreters.hash_seed(request.seed)
         seed = str(request.seed)
         argv = tuple(word.replace("{seed}", seed) for word in self._command)
         program = argv[0] if Path(argv[0]).is_absolute() else str(work / argv[0])
@@ -78,7 +78,7 @@ class CommandExecutor:
             scratch=str(scratch),
             readable=readable,
             writable=(str(work),),
-            environment=environment | {SEED_VARIABLE: seed, "PYTHONHASHSEED": seed, "PYTHONUNBUFFERED": "1"},
+            environment=environment | {SEED_VARIABLE: seed, "PYTHONUNBUFFERED": "1"},
             limits=request.limits,
             may_fork=True,
             scratch_mb=SCRATCH_MB,

@@ -76,7 +76,7 @@ class EvaluatorProcess:
 
     def ready(self) -> Failure | None:
         """Start it if it does not run, and wait until its imports are done."""
-        if self._child is not None and not self._child.ended:
+        if self._alive():
             self._running.log.reset()
             return None
         self.stop()
@@ -118,6 +118,13 @@ class EvaluatorProcess:
         folders.remove(self._folder)
         return exit_
 
+    def _alive(self) -> bool:
+        """Tell whether a process waits for a request: it may have ended, or spoken unasked, between trials."""
+        if self._child is None:
+            return False
+        self._pump.poll()
+        return not (self._child.ended or self.answers.spoke or self.answers.closed)
+
     @property
     def _running(self) -> Child:
         assert self._child is not None  # noqa: S101 - callers have called `ready`
@@ -157,7 +164,7 @@ class EvaluatorProcess:
                 stdout=stdout,
                 stderr=stderr,
                 cwd=self._folder,
-                env=environment | interpreters.ONE_THREAD | {"PYTHONHASHSEED": "0"},
+                env=environment | interpreters.ONE_THREAD | interpreters.hash_seed(0),
                 start_new_session=True,
             )
         )

@@ -63,6 +63,11 @@ def inspect_interpreter(executable: str) -> Interpreter:
     return msgspec.structs.replace(found, executable=executable)
 
 
+def hash_seed(seed: int) -> dict[str, str]:
+    """Return the variable that makes the order of sets follow the trial's seed (Python takes 32 bits)."""
+    return {"PYTHONHASHSEED": str(seed % 2**32)}
+
+
 def child_environment(home: str, scratch: str) -> dict[str, str]:
     """Return the whole environment of a child: nothing of ours is in it."""
     return {

@@ -86,7 +86,7 @@ class OpenEvolveExecutor:
             scratch=scratch,
             readable=(str(HARNESS), *readable),
             writable=(str(folder / "evaluator"), str(folder / "program")),
-            environment=environment | {"PYTHONHASHSEED": str(request.seed)},
+            environment=environment | interpreters.hash_seed(request.seed),
             limits=request.limits,
             may_fork=True,
         )

@@ -200,6 +200,10 @@ class Pump:
             self._round(left)
         return True
 
+    def poll(self) -> None:
+        """Carry what is there, without waiting."""
+        self._round(0)
+
     def _round(self, timeout: float) -> None:
         with selectors.PollSelector() as selector:
             for source in self._sources:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FIRST_PRIVATE_DESCRIPTOR = 100  # far from what programs open, and below the sandbox's limit on open files
 ANSWER, LOG = 1, 2
+LARGEST_SEED = 2**32  # NumPy's legacy generator takes what is below
 
 
 def open_channel() -> tuple[Callable[[], Any], Callable[[Any], None]]:
@@ -49,13 +50,19 @@ def _codec() -> tuple[Callable[[str], Any], Callable[[Any], str]]:
         from _json import encode_basestring_ascii, make_encoder, make_scanner  # noqa: PLC0415 - see above
 
         scan = make_scanner(_ScannerSettings())  # type: ignore[arg-type]
-        # markers, default, string encoder, indent, separators, sort_keys, skipkeys, allow_nan
-        encoder = make_encoder({}, as_plain, encode_basestring_ascii, None, ":", ",", False, False, False)
+
+        def encode(value: Any) -> str:
+            # markers (new ones each time: a failed call leaves its own behind), default, string encoder, indent,
+            # separators, sort_keys, skipkeys, allow_nan
+            encoder = make_encoder({}, as_plain, encode_basestring_ascii, None, ":", ",", False, False, False)
+            return "".join(encoder(value, 0))
+
+        encode(None)  # a core of another shape fails here
     except (ImportError, TypeError):  # another Python, or a core of another shape
         import json  # noqa: PLC0415 - see above
 
         return json.loads, json.JSONEncoder(allow_nan=False, default=as_plain, separators=(",", ":")).encode
-    return (lambda text: scan(text, 0)[0]), (lambda value: "".join(encoder(value, 0)))
+    return (lambda text: scan(text, 0)[0]), encode
 
 
 class _ScannerSettings:
@@ -107,7 +114,7 @@ def seed_all(seed: int) -> None:
     if random is not None:
         random.seed(seed)
     if numpy is not None and hasattr(numpy, "random"):
-        numpy.random.seed(seed)
+        numpy.random.seed(seed % LARGEST_SEED)
 
 
 def describe(error: BaseException) -> dict[str, Any]:
