@@ -27,7 +27,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from consilience.trials.sandbox.confinement import Exit
-from consilience.trials.sandbox.proctree import Usage, descendants, state, usage
+from consilience.trials.sandbox.proctree import Usage, children, descendants, state, usage
 
 _T = TypeVar("_T")
 _SIGNAL_BASE = 128  # a helper reports a child killed by signal N as exit code 128 + N
@@ -35,6 +35,7 @@ _LAST_SIGNAL = 64
 _GRACE_SECONDS = 5.0
 _STOP_SECONDS = 0.5
 _WATCH_SECONDS = 0.05
+_MAXIMUM_SAMPLED = 1024  # a tree larger than this is not measured to its last process before it is killed
 
 
 class Ceiling(Struct, frozen=True):
@@ -74,7 +75,7 @@ class HeldProcess:
     def kill(self) -> Exit:
         """Kill the whole tree, reap it, and return how it ended."""
         if self._exit is None:
-            self._sample()
+            self._sample(_MAXIMUM_SAMPLED)
             self._kill_tree()
         if not self._ended(_GRACE_SECONDS):
             self._send(signal.SIGKILL)
@@ -126,11 +127,20 @@ class HeldProcess:
         """
         self._send(signal.SIGSTOP)
         self._await_stop()
-        held = self._with_lock(lambda: descendants(self._process.pid)) or []
-        for pid in held:
+        held = self._with_lock(self._kill_held)
+        self._send(signal.SIGCONT if held else signal.SIGKILL)
+
+    def _kill_held(self) -> bool:
+        """Kill what hangs below the helper: the roots with their process groups at one stroke, then the rest."""
+        roots = children(self._process.pid)
+        for pid in roots:
+            for kill in (os.killpg, os.kill):
+                with suppress(ProcessLookupError):
+                    kill(pid, signal.SIGKILL)
+        for pid in descendants(self._process.pid):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self._send(signal.SIGCONT if held else signal.SIGKILL)
+        return bool(roots)
 
     def _await_stop(self) -> None:
         deadline = time.monotonic() + _STOP_SECONDS
@@ -145,9 +155,9 @@ class HeldProcess:
         with self._lock:
             return action() if self._exit is None else None
 
-    def _sample(self) -> Usage:
+    def _sample(self, at_most: int | None = None) -> Usage:
         with self._lock:
-            now = usage(descendants(self._process.pid)) if self._exit is None else Usage()
+            now = usage(descendants(self._process.pid, at_most=at_most)) if self._exit is None else Usage()
             self._peak = Usage(
                 max(now.cpu_ms, self._peak.cpu_ms),
                 max(now.memory_kb, self._peak.memory_kb),
@@ -157,7 +167,7 @@ class HeldProcess:
 
     def _watch(self, ceiling: Ceiling) -> None:
         while not self._done.wait(_WATCH_SECONDS):
-            now = self._sample()
+            now = self._sample(ceiling.processes)
             if now.memory_kb > ceiling.memory_kb or now.cpu_ms > ceiling.cpu_ms or now.processes > ceiling.processes:
                 self._kill_tree()
                 return

@@ -27,11 +27,11 @@ class Usage(Struct, frozen=True):
     processes: int = 0
 
 
-def descendants(pid: int) -> list[int]:
-    """Return every process below this one, nearest first."""
+def descendants(pid: int, *, at_most: int | None = None) -> list[int]:
+    """Return every process below this one, nearest first; stop looking once there are more than `at_most`."""
     found: list[int] = []
     waiting = [pid]
-    while waiting:
+    while waiting and (at_most is None or len(found) <= at_most):
         below = children(waiting.pop(0))
         found += below
         waiting += below
