@@ -254,3 +254,20 @@ def test_what_is_measured_lies_outside(make: Make) -> None:
     assert resources.wall_ms >= 200
     assert resources.cpu_ms >= 20
     assert resources.memory_kb > 5000
+
+
+def test_texts_are_the_same_in_each_run_and_name_no_folder_of_ours(make: Make) -> None:
+    program = (
+        "import os, tempfile\n"
+        "def run(seed):\n"
+        "    print(object(), os.getcwd(), tempfile.mkdtemp())\n"
+        "    raise ValueError(os.getcwd())\n"
+    )
+    first, second = (run(make(), program) for _ in range(2))
+    assert first.failure == second.failure
+    assert first.log == second.log
+    assert first.failure is not None
+    assert first.failure.message == "ValueError: candidate/program"
+    assert "candidate/scratch/tmp" in first.log
+    assert sys.prefix not in first.log
+    assert 'File "candidate/program/program.py", line 4, in run' in first.log

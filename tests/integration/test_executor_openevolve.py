@@ -241,3 +241,11 @@ def test_cpu_time_has_its_own_limit(make: Make) -> None:
     limits = msgspec.structs.replace(LIMITS, wall_seconds=20.0, cpu_seconds=1.0)
     spins = artifact("def run(seed):\n    while True: pass\n")
     assert reason(make(OPENEVOLVE).run(request(spins, limits=limits))) == "cpu_limit"
+
+
+def test_texts_are_the_same_in_each_run(make: Make) -> None:
+    executor = make(SUBPROCESS.replace("err.decode()", "repr(process.args)"))
+    first, second = (run(executor, "def run(seed):\n    raise ValueError('boom')\n") for _ in range(2))
+    assert first.failure is not None
+    assert first.failure.message == "the evaluator says: ['python', 'trial/scratch/tmp.py']"
+    assert (first.failure, first.log, first.feedback) == (second.failure, second.log, second.feedback)

@@ -87,7 +87,7 @@ class CandidateProcess:
         if lines.overflow:
             return Failure(reason="invalid_output", message=f"the candidate's answer is over {limit_kb} kB")
         if child.flooded(limit_kb):
-            return Failure(reason="invalid_output", message=f"the candidate printed {child.log.total >> 20} MB")
+            return Failure(reason="invalid_output", message=Child.flood_message(limit_kb))
         if line is not None:
             return _reply(line)
         if in_time:
@@ -112,9 +112,8 @@ class CandidateProcess:
 
     def gone(self, pump: Pump) -> Failure:
         """Say how it ended."""
-        closed_only = not self._running.ended
         exit_ = self._running.end(pump)
-        if closed_only and exit_.signal:
+        if self._running.killed:
             return Failure(reason="invalid_output", message="the candidate closed the channel without an answer")
         return ended_badly(exit_, self._request.limits, self.log())
 

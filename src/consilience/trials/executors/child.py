@@ -29,6 +29,7 @@ class Child:
         answers: what it says on its channel (or its whole output, for `command`).
         log: the tail of what it prints.
         watch: closed once it has ended.
+        killed: whether `end` found it running and killed it.
     """
 
     def __init__(self, starter: Starter, answers: Callable[[int], Source], *, log_keep: int | None = None) -> None:
@@ -47,6 +48,7 @@ class Child:
         self.answers = answers(out_read)
         self.log = Tail(log_read, log_keep) if log_keep else Tail(log_read)
         self.watch = ExitWatch(self._process.pid)
+        self.killed = False
         self._exit: Exit | None = None
 
     @property
@@ -72,12 +74,18 @@ class Child:
         """Tell whether this many bytes are a flood."""
         return size > FLOOD_FACTOR * 1024 * output_kb
 
+    @staticmethod
+    def flood_message(output_kb: int) -> str:
+        """Say that it printed a flood: by the limit, which is the same in each run."""
+        return f"it printed more than {FLOOD_FACTOR * output_kb} kB"
+
     def end(self, pump: Pump) -> Exit:
         """Kill what is left of the tree and return how the process ended. May be called again."""
         if self._exit is None:
             pump.remove(self.sources, self.inbox)
             own = self._process.wait(GRACE_SECONDS) if self.ended or self.answers.closed else None
             killed = self._process.kill()
+            self.killed = own is None
             self._exit = own or killed
             for source in (self.answers, self.log):
                 source.drain()

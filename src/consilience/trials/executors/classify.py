@@ -2,7 +2,8 @@
 
 Rules:
     1. The recorder's measurements decide first, the child's words last.
-    2. Messages are capped; they may hold untrusted text.
+    2. Messages are capped; they may hold untrusted text. They name limits, not measurements, so that the same
+       failure reads the same in each run.
 
 Data flow: Exit, Limits and log tail -> `ended_badly` -> Failure.
 """
@@ -38,9 +39,9 @@ def ended_badly(exit_: Exit, limits: Limits, log: str) -> Failure:
     """
     number = signal_of(exit_)
     if number == signal.SIGXCPU or (number == signal.SIGKILL and _near(exit_.cpu_ms, 1000 * limits.cpu_seconds)):
-        return Failure(reason="cpu_limit", message=f"used {exit_.cpu_ms} ms of {limits.cpu_seconds:g} s CPU time")
+        return Failure(reason="cpu_limit", message=f"used up its {limits.cpu_seconds:g} s of CPU time")
     if number and _near(exit_.memory_kb, 1024 * limits.memory_mb):
-        message = f"killed by {signal_name(number)} at {exit_.memory_kb // 1024} of {limits.memory_mb} MB"
+        message = f"killed by {signal_name(number)} at its limit of {limits.memory_mb} MB"
         return Failure(reason="memory", message=message)
     if number == signal.SIGSYS:
         return Failure(reason="violation", message="made a system call that the sandbox forbids (SIGSYS)")

@@ -21,6 +21,7 @@ from consilience.trials.executors.child import Child
 from consilience.trials.executors.logs import joined_log
 from consilience.trials.executors.pipes import Tail
 from consilience.trials.executors.printed import printed_metrics
+from consilience.trials.executors.scrub import Scrubber
 from consilience.trials.executors.whole import Run, ended, run_whole
 from consilience.trials.sandbox.confinement import Confinement, Sandbox
 
@@ -62,7 +63,8 @@ class CommandExecutor:
                 first_line=b"",
                 finished=lambda child: _flooded(child, request.limits.output_kb),
             )
-            return self._outcome(run, confinement)
+            python = interpreters.executable_of(self._loaded.interpreter)
+            return Scrubber({str(folder): "trial", python: "python"}).outcome(self._outcome(run, confinement))
 
     def close(self) -> None:
         """Nothing outlives a trial."""
@@ -101,7 +103,7 @@ class CommandExecutor:
         if run.failure:
             return run.failure
         if _flooded(run.child, limit_kb):
-            return Failure(reason="invalid_output", message=f"it printed {_tail(run.child).total >> 20} MB")
+            return Failure(reason="invalid_output", message=Child.flood_message(limit_kb))
         if run.exit.code or run.exit.signal:
             return ended(run, confinement, errors if errors.strip() else output)
         problem = self._loaded.problem

@@ -10,10 +10,6 @@ Data flow: LoadedProblem -> folder, process -> {ready} -> requests and answers, 
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -27,8 +23,9 @@ from consilience.trials.executors.child import Child, line_channel
 from consilience.trials.executors.classify import capped, ended_badly
 from consilience.trials.executors.messages import NotPlainError, decode_line, encode_line
 from consilience.trials.executors.pipes import Lines, Pump
+from consilience.trials.executors.trusted import start_trusted
 from consilience.trials.harness import script_arguments
-from consilience.trials.sandbox.confinement import Exit
+from consilience.trials.sandbox.confinement import ConfinedProcess, Exit
 
 START_SECONDS = 120.0  # imports of heavy libraries from a cold disk
 LINE_KB = 64 * 1024  # arguments for a candidate may be large; the owner's code is trusted with our memory
@@ -61,6 +58,11 @@ class EvaluatorProcess:
         self._pump = pump
         self._child: Child | None = None
         self.cpu_ms = 0  # used by the present process up to its last report
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie at present."""
+        return self._folder
 
     @property
     def answers(self) -> Lines:
@@ -154,63 +156,14 @@ class EvaluatorProcess:
             }
         )
 
-    def _spawn(self, stdin: int, stdout: int, stderr: int) -> _PlainProcess:
+    def _spawn(self, stdin: int, stdout: int, stderr: int) -> ConfinedProcess:
         environment = interpreters.child_environment(str(self._folder), str(self._folder / ".tmp"))
         argv = [interpreters.executable_of(self._loaded.interpreter), "-s", *script_arguments("evaluator")]
-        return _PlainProcess(
-            subprocess.Popen(  # noqa: S603 - the problem's own interpreter
-                argv,
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                cwd=self._folder,
-                env=environment | interpreters.ONE_THREAD | interpreters.hash_seed(0),
-                start_new_session=True,
-            )
-        )
+        extra = interpreters.ONE_THREAD | interpreters.hash_seed(0)
+        return start_trusted(argv, self._folder, environment | extra, (stdin, stdout, stderr))
 
 
 def own_error(report: Report) -> Failure:
     """Say what the evaluator's own exception was."""
     text = f"{report.error.get('type')}: {report.error.get('message')}"
     return Failure(reason="evaluator_error", message=capped(f"the evaluator raised {text}"))
-
-
-class _PlainProcess:
-    """A trusted process in a session of its own; killing it kills its process group."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
-        self._exit: Exit | None = None
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
-
-    def wait(self, timeout_seconds: float | None = None) -> Exit | None:
-        """Reap it if it ends in time."""
-        deadline = time.monotonic() + (timeout_seconds or 0)
-        while self._exit is None:
-            self._reap(os.WNOHANG if timeout_seconds is not None else 0)
-            if time.monotonic() >= deadline:
-                break
-            time.sleep(0.002)
-        return self._exit
-
-    def kill(self) -> Exit:
-        """Kill its process group and reap it."""
-        with contextlib.suppress(ProcessLookupError):  # nothing is left of the group
-            os.killpg(self.pid, signal.SIGKILL)
-        while self._exit is None:
-            self._reap(0)
-        return self._exit
-
-    def _reap(self, flags: int) -> None:
-        pid, status, usage = os.wait4(self.pid, flags)
-        if pid == 0:
-            return
-        code = os.waitstatus_to_exitcode(status)
-        self._process.returncode = code
-        cpu_ms = round(1000 * (usage.ru_utime + usage.ru_stime))
-        self._exit = Exit(code=max(code, 0), signal=max(-code, 0), cpu_ms=cpu_ms, memory_kb=usage.ru_maxrss)

@@ -24,6 +24,7 @@ from consilience.trials.executors.evaluator_process import EvaluatorProcess, Rep
 from consilience.trials.executors.interpreters import executable_of, inspect_interpreter
 from consilience.trials.executors.logs import joined_log
 from consilience.trials.executors.pipes import Pump
+from consilience.trials.executors.scrub import Scrubber, python_names
 from consilience.trials.sandbox.confinement import Sandbox
 
 Result = dict[str, float] | Failure
@@ -55,13 +56,18 @@ class FunctionExecutor:
             candidate = CandidateProcess(self._sandbox, self._interpreter, request, folder)
             trial = _Trial(self._loaded.problem.objective, self._evaluator, candidate, self._pump)
             try:
-                return trial.outcome(request, self.isolation)
+                outcome = trial.outcome(request, self.isolation)
+                return self._scrubber(folder).outcome(outcome)
             finally:
                 candidate.end(self._pump)
 
     def close(self) -> None:
         """End the evaluator."""
         self._evaluator.stop()
+
+    def _scrubber(self, folder: Path) -> Scrubber:
+        ours = {str(folder): "candidate", str(self._evaluator.folder): "evaluator"}
+        return Scrubber({**python_names(self._interpreter), **ours})
 
 
 class _Trial:

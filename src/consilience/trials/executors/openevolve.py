@@ -21,6 +21,7 @@ from consilience.trials.executors.logs import joined_log
 from consilience.trials.executors.messages import NotPlainError, decode_line, encode_line
 from consilience.trials.executors.pipes import Lines
 from consilience.trials.executors.scoring import Evaluation, feedback, score
+from consilience.trials.executors.scrub import Scrubber, python_names
 from consilience.trials.executors.whole import Run, ended, run_whole
 from consilience.trials.harness import HARNESS, script_arguments
 from consilience.trials.sandbox.confinement import Confinement, Sandbox
@@ -56,7 +57,8 @@ class OpenEvolveExecutor:
                 first_line=encode_line(self._start_line(folder, request)),
                 finished=lambda child: _lines(child).settled,
             )
-            return self._outcome(run, confinement)
+            scrubber = Scrubber({**python_names(self._interpreter), str(folder): "trial"})
+            return scrubber.outcome(self._outcome(run, confinement))
 
     def close(self) -> None:
         """Nothing outlives a trial."""

@@ -74,7 +74,7 @@ def _failure(child: Child, confinement: Confinement, *, in_time: bool) -> Failur
     if not in_time:
         return Failure(reason="timeout", message=f"it did not finish within the trial's {limits.wall_seconds:g} s")
     if child.flooded(limits.output_kb):
-        return Failure(reason="invalid_output", message=f"it printed {child.log.total >> 20} MB")
+        return Failure(reason="invalid_output", message=Child.flood_message(limits.output_kb))
     return None
 
 

@@ -36,6 +36,7 @@ def open_channel() -> tuple[Callable[[], Any], Callable[[Any], None]]:
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(LOG, ANSWER)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # so that a killed program leaves a log
     decode, encode = _codec()
     return _receiver(open(inward, "rb", closefd=False), decode), _sender(outward, encode)
 
