@@ -71,6 +71,8 @@ def _end_the_rest() -> None:
         _kill_all()
         try:
             os.wait()
+            while os.waitpid(-1, os.WNOHANG)[0]:  # many at once, or a bomb of thousands takes minutes to sweep up
+                pass
         except ChildProcessError:
             return
 
