@@ -203,6 +203,13 @@ def test_chance_follows_the_seed_and_our_environment_is_not_seen(make: Make, mon
     assert all(first[name] != other[name] for name in first)
 
 
+def test_chance_of_a_program_that_loads_numpy_itself_follows_the_seed(make: Make) -> None:
+    program = "import numpy as np\ndef run(seed):\n    return float(np.random.uniform())\n"
+    executor = make(OPENEVOLVE)
+    first, again, other = (run(executor, program, seed).metrics for seed in (1, 1, 2))
+    assert first == again != other
+
+
 @pytest.mark.parametrize(
     ("evaluator", "program", "expected"),
     [

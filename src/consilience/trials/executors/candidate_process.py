@@ -27,7 +27,6 @@ from consilience.trials.executors.pipes import Lines, Pump
 from consilience.trials.harness import HARNESS, script_arguments
 from consilience.trials.sandbox.confinement import Confinement, Exit, Sandbox
 
-_GENERATORS = ("random", "numpy")
 _NAN_REFUSED = "Out of range float values"  # how the json module says that a number is not finite
 
 
@@ -144,15 +143,10 @@ class CandidateProcess:
         return {
             "path": [str(program / entry.parent), str(program), *self._interpreter.path],
             "prefix": self._interpreter.prefix,
-            "generators": self._generators(),
+            "generators": interpreters.generators_in(file.text for file in self._request.artifact.files),
             "name": entry.stem,
             "seed": self._request.seed,
         }
-
-    def _generators(self) -> list[str]:
-        """Name the modules with global generators that the program seems to use; others are not paid for."""
-        text = "".join(file.text for file in self._request.artifact.files)
-        return [name for name in _GENERATORS if name in text and "random" in text]
 
     def _confinement(self, program: Path, scratch: Path) -> Confinement:
         environment = interpreters.child_environment(str(scratch), str(scratch)) | interpreters.ONE_THREAD

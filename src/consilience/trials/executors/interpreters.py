@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import subprocess
 import sys
+from collections.abc import Iterable
 
 import msgspec
 from msgspec import Struct
@@ -18,6 +19,7 @@ from msgspec import Struct
 from consilience.core.errors import EnvironmentLacksError
 
 ASK_SECONDS = 30
+_GENERATORS = ("random", "numpy")
 _ASK = (
     "import sys, json, platform\n"
     "print(json.dumps({'path': sys.path[1:], 'prefix': sys.prefix, 'version': platform.python_version(),"
@@ -66,6 +68,15 @@ def inspect_interpreter(executable: str) -> Interpreter:
 def hash_seed(seed: int) -> dict[str, str]:
     """Return the variable that makes the order of sets follow the trial's seed (Python takes 32 bits)."""
     return {"PYTHONHASHSEED": str(seed % 2**32)}
+
+
+def generators_in(texts: Iterable[str]) -> list[str]:
+    """Name the modules with global generators that these sources seem to use.
+
+    They are imported and seeded before the sources' first line runs; others are not paid for.
+    """
+    text = "\n".join(texts)
+    return [name for name in _GENERATORS if name in text and "random" in text]
 
 
 def child_environment(home: str, scratch: str) -> dict[str, str]:

@@ -75,8 +75,13 @@ class OpenEvolveExecutor:
             "evaluator": str(folder / "evaluator" / spec.entry),
             "program": str(folder / "program" / request.artifact.files[0].path),
             "seed": request.seed,
+            "generators": self._generators(request),
             "thresholds": list(spec.cascade_thresholds),
         }
+
+    def _generators(self, request: TrialRequest) -> list[str]:
+        fixed = (data.decode("utf-8", "replace") for path, data in self._loaded.support.items() if path.endswith(".py"))
+        return interpreters.generators_in([*fixed, *(file.text for file in request.artifact.files)])
 
     def _confinement(self, folder: Path, readable: tuple[str, ...], request: TrialRequest) -> Confinement:
         scratch = str(folder / "scratch")

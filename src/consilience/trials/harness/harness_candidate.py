@@ -49,8 +49,7 @@ def _reply(send: Callable[[Any], None], answer: dict[str, Any]) -> None:
 def _load(start: dict[str, Any]) -> tuple[Any, dict[str, Any] | None]:
     """Import the program, with its generators seeded before its first line and again after its last."""
     try:
-        for generator in start["generators"]:
-            __import__(generator)
+        harness_wire.load_generators(start["generators"])
         harness_wire.seed_all(start["seed"])
         program = __import__(start["name"])
     except BaseException as error:  # noqa: BLE001 - the named boundary: importing runs foreign code

@@ -7,7 +7,8 @@ Rules:
        Candidate code shares this process and can forge it: outcomes say `shared-process`.
     3. Exceptions in any stage fail the trial; the score of an earlier stage is not used for a crashed program.
 
-Data flow: start line {evaluator, program, seed, thresholds} -> evaluate -> {metrics, non_finite, artifacts} or {error}.
+Data flow: start line {evaluator, program, seed, generators, thresholds} -> evaluate
+    -> {numbers, non_finite, marks, artifacts} or {error, stage}.
 """
 
 from __future__ import annotations
@@ -60,10 +61,10 @@ def main() -> None:
     sys.path[:0] = [os.path.dirname(start["evaluator"])]  # noqa: PTH120 - pathlib costs an import in each trial
     stage = "evaluator"
     try:
+        harness_wire.load_generators(start["generators"])
+        harness_wire.seed_all(start["seed"])
         module = _load(start["evaluator"])
         stage = "evaluate"
-        import random  # noqa: F401, PLC0415 - loaded so that it is seeded
-
         harness_wire.seed_all(start["seed"])
         message = _message(*_evaluate(module, start["program"], start["thresholds"]))
     except BaseException as error:  # noqa: BLE001 - the named boundary: everything in there is foreign code

@@ -118,6 +118,15 @@ def seed_all(seed: int) -> None:
         numpy.random.seed(seed % LARGEST_SEED)
 
 
+def load_generators(names: list[str]) -> None:
+    """Import the modules whose global generators foreign code will use, so that `seed_all` finds them."""
+    for name in names:
+        try:
+            __import__(name)
+        except ImportError:
+            continue  # the code that names it may do without
+
+
 def describe(error: BaseException) -> dict[str, Any]:
     """Describe an exception as data: its type's name, its text, and its errno where it has one."""
     try:
