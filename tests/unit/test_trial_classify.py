@@ -24,6 +24,8 @@ def exited(code: int = 0, number: int = 0, cpu_ms: int = 10, memory_kb: int = 10
     [
         (exited(number=signal.SIGXCPU), "", "cpu_limit"),
         (exited(number=signal.SIGKILL, cpu_ms=1990), "", "cpu_limit"),
+        (exited(number=signal.SIGKILL, cpu_ms=1700), "", "cpu_limit"),
+        (exited(number=signal.SIGKILL, cpu_ms=1000), "", "crash"),
         (exited(code=128 + signal.SIGXCPU), "", "cpu_limit"),
         (exited(number=signal.SIGKILL, memory_kb=99 * 1024), "", "memory"),
         (exited(number=signal.SIGSEGV, memory_kb=99 * 1024), "", "memory"),
