@@ -11,12 +11,12 @@ INNER_COUNT = 8  # circles of the inner ring; the outer ring has the rest
 INNER_RADIUS = 0.22
 OUTER_RADIUS = 0.42
 OUTER_TURN = 0.0  # radians
-SPREAD_ROUNDS = 4
+SPREAD_ROUNDS = 10
 SPREAD_STEP = 0.02
 SPREAD_REACH = 0.15
 WALL_PULL = 0.5
 GROWTH_ROUNDS = 2
-GROWTH_STEP = 0.1
+GROWTH_STEP = 0.2
 
 
 def start() -> list[list[float]]:
