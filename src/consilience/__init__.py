@@ -1,1 +1,34 @@
-"""consilience: a swarm of agents improves anything that can be measured, and every result can be checked."""
+"""consilience: a swarm of agents improves anything that can be measured, and every result can be checked.
+
+From Python::
+
+    import consilience
+
+    study = consilience.study("my-problem", trials=200)
+    study.run()
+    print(study.best)
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version as _installed_version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from consilience.interfaces.notebook import Study, study
+
+__all__ = ["Study", "study", "version"]
+
+
+def version() -> str:
+    """Return the installed version of consilience."""
+    return _installed_version("consilience")
+
+
+def __getattr__(name: str) -> Any:
+    """Load the Python face on first use, so that importing a part stays cheap."""
+    if name in {"Study", "study"}:
+        from consilience.interfaces import notebook  # noqa: PLC0415  loaded on first use
+
+        return getattr(notebook, name)
+    raise AttributeError(f"module 'consilience' has no attribute {name!r}")

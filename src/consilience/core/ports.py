@@ -77,6 +77,7 @@ class LoadedProblem(Struct, frozen=True, kw_only=True):
         support: bytes of the evaluator and of every other fixed file, by path; trials use these bytes,
             so editing a file during a run changes nothing.
         interpreter: the Python that runs candidates and evaluators; "" is the one that runs us.
+        stated: names of the settings (`node.settings`) that the problem's files state themselves.
         warnings: one line for each thing that was ignored or assumed.
     """
 
@@ -86,6 +87,7 @@ class LoadedProblem(Struct, frozen=True, kw_only=True):
     study: StudySettings
     support: dict[str, bytes]
     interpreter: str = ""
+    stated: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 

@@ -100,3 +100,20 @@ class WriterLock:
     def release(self) -> None:
         """Let other processes write."""
         os.close(self._descriptor)
+
+
+def writer_of(path: Path) -> int:
+    """Return the process that holds a writer's lock; 0 when nobody does."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return 0
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.pread(descriptor, 32, 0).strip()
+        return int(text) if text.isdigit() else 0
+    else:
+        return 0
+    finally:
+        os.close(descriptor)

@@ -21,6 +21,7 @@ from consilience.core.events import Event, payload_bytes
 from consilience.core.ports import Clock, Signer
 from consilience.journal.device import FeedMark, WriterLock, claim_feed
 from consilience.journal.feed import FeedHead, Row, next_payload, read_event
+from consilience.journal.kinds import kind_named
 from consilience.journal.order import canonical_order
 from consilience.journal.store import Durability, Store
 
@@ -68,7 +69,8 @@ class JournalReader:
     def hives(self) -> dict[str, HiveFounded]:
         """Return the genesis of each hive in this journal, oldest first."""
         found: dict[str, HiveFounded] = {}
-        for event in self.arrivals():
+        for row in self._store.rows(kind=kind_named(HiveFounded)):
+            event = read_event(row.payload, row.jws)
             if isinstance(event.body, HiveFounded):
                 found.setdefault(event.fields.hive, event.body)
         return found
@@ -77,14 +79,14 @@ class JournalReader:
         """Return the hive that was founded for a problem, None when there is none yet."""
         return next((hive for hive, body in self.hives().items() if body.problem == problem), None)
 
-    def arrivals(self, *, hive: str | None = None, start: int = 0) -> Iterator[Event]:
-        """Yield events in order of arrival."""
-        for row in self._store.rows(hive=hive, start=start):
+    def arrivals(self, *, hive: str | None = None, to: int | None = None) -> Iterator[Event]:
+        """Yield events in order of arrival, up to local position `to`."""
+        for row in self._store.rows(hive=hive, to=to):
             yield read_event(row.payload, row.jws)
 
-    def events(self, hive: str) -> list[Event]:
-        """Return a hive's events in canonical fold order."""
-        return canonical_order(self.arrivals(hive=hive))
+    def events(self, hive: str, *, to: int | None = None) -> list[Event]:
+        """Return a hive's events in canonical fold order, up to local position `to`."""
+        return canonical_order(self.arrivals(hive=hive, to=to))
 
     def blob(self, name: str) -> bytes:
         """Return a blob by its hash."""
@@ -188,6 +190,10 @@ class Journal(JournalReader):
         self._store.commit()
         if self._mark is not None and self._head is not None:
             self._mark.move(self._head.seq)
+
+    def tip(self) -> str | None:
+        """Return the id of this feed's latest event, None before the first."""
+        return self._head.id if self._head else None
 
     def close(self) -> None:
         """Close the file and let others write. What was not committed is forgotten."""

@@ -69,6 +69,11 @@ def kind_of(body: Any) -> Kind:
         raise JournalError(f"no event kind is registered for {type(body).__name__}") from None
 
 
+def kind_named(body: type[Any]) -> str:
+    """Return the name of the kind whose bodies have this type."""
+    return _BY_BODY[body].name
+
+
 def write_body(body: Any) -> dict[str, Any]:
     """Return the JSON form of a typed body; versions above 1 carry their number."""
     fields: dict[str, Any] = msgspec.to_builtins(body)

@@ -44,6 +44,7 @@ CREATE TRIGGER event_no_delete BEFORE DELETE ON event BEGIN SELECT RAISE(ABORT, 
 CREATE TRIGGER blob_no_update BEFORE UPDATE ON blob BEGIN SELECT RAISE(ABORT, 'blobs never change'); END;
 """
 _COLUMNS = "position, id, hive, author, feed, seq, kind, payload, jws"
+_LAST_POSITION = 2**62
 _MEND_DAMAGED = "restore the journal from `consilience backup`, or move it away to start anew"
 
 
@@ -148,11 +149,11 @@ class Store:
         for name in names:
             self._run("DELETE FROM blob WHERE name = ?", (name,))
 
-    def rows(self, *, hive: str | None = None, feed: str | None = None, start: int = 0) -> Iterator[Row]:
-        """Yield rows in order of arrival, from local position `start`."""
-        query = f"SELECT {_COLUMNS} FROM event WHERE position >= ?"  # noqa: S608  constant columns
-        values: list[object] = [start]
-        for column, value in (("hive", hive), ("feed", feed)):
+    def rows(self, *, hive: str | None = None, kind: str | None = None, to: int | None = None) -> Iterator[Row]:
+        """Yield rows in order of arrival, up to local position `to`, of one hive and kind or of all."""
+        query = f"SELECT {_COLUMNS} FROM event WHERE position <= ?"  # noqa: S608  constant columns
+        values: list[object] = [_LAST_POSITION if to is None else to]
+        for column, value in (("hive", hive), ("kind", kind)):
             if value is not None:
                 query += f" AND {column} = ?"
                 values.append(value)

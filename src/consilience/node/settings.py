@@ -12,7 +12,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 from msgspec import Struct
 
@@ -144,6 +144,11 @@ class Settings:
         """Return a setting's value."""
         return self.resolved[name].value
 
+    def replaced(self, name: str, value: Any, origin: str) -> Settings:
+        """Return settings in which one value is another, from another origin."""
+        changed = Resolved(name=name, value=value, origin=origin, meaning=self.resolved[name].meaning)
+        return Settings({**self.resolved, name: changed})
+
     def study(self, declared: Policy) -> StudySettings:
         """Return the study's settings.
 
@@ -178,7 +183,7 @@ class Settings:
         if value <= 0:
             origin = self.resolved[name].origin
             raise BudgetError(f"{name} = {value:g} (from {origin}) allows nothing", hint=f"give {name} more than 0")
-        return round(value * scale)
+        return round(float(value) * scale)
 
     def _at_least(self, name: str, least: int) -> int:
         value = int(self.value(name))
@@ -187,10 +192,10 @@ class Settings:
         return value
 
 
-def problem_layer(study: StudySettings) -> dict[str, Any]:
-    """Return what a problem says of each setting, in the settings' own units."""
+def problem_layer(study: StudySettings, stated: tuple[str, ...]) -> dict[str, Any]:
+    """Return the settings that a problem states itself, in the settings' own units."""
     budget, policy = study.budget, study.policy
-    return {
+    values = {
         "trials": budget.trials,
         "wall_seconds": None if budget.wall_ms is None else budget.wall_ms / _MILLISECONDS,
         "cpu_seconds": None if budget.cpu_ms is None else budget.cpu_ms / _MILLISECONDS,
@@ -202,6 +207,7 @@ def problem_layer(study: StudySettings) -> dict[str, Any]:
         "maximum_pairs": policy.maximum_pairs,
         "minimum_gain": policy.minimum_gain,
     }
+    return {name: value for name, value in values.items() if name in stated}
 
 
 def read_user_file(path: Path) -> dict[str, Any]:
@@ -260,4 +266,4 @@ def _resolve_one(setting: Setting, layers: tuple[tuple[str, Mapping[str, Any]], 
 
 
 def _variable(name: str) -> str:
-    return cast("str", PREFIX + name.upper())
+    return PREFIX + name.upper()

@@ -102,6 +102,7 @@ def load_openevolve(
         study=StudySettings(budget=Budget(trials=settings.trials), seed=settings.seed),
         support=fixed.support,
         interpreter=find_interpreter(Path.cwd(), options.interpreter, ("--interpreter", "")),
+        stated=("trials", "seed") if config else (),
         warnings=(*settings.warnings, *data_warnings(fixed)),
     )
 

@@ -39,7 +39,8 @@ def load_own(root: Path, options: LoadOptions = LoadOptions()) -> LoadedProblem:
         ProblemError: anything in the folder is wrong.
     """
     root = root.resolve()
-    table = decode(_read_toml(root / FILE), ProblemFile, FILE)
+    raw = _read_toml(root / FILE)
+    table = decode(raw, ProblemFile, FILE)
     checks.check_objective(table.objective, FILE)
     checks.check_limits(table.limits, FILE)
     parameters = tuple(checks.read_parameter(name, raw, FILE) for name, raw in table.parameters.items())
@@ -64,6 +65,7 @@ def load_own(root: Path, options: LoadOptions = LoadOptions()) -> LoadedProblem:
         study=_study(table),
         support=support,
         interpreter=_interpreter(root, table, options),
+        stated=_stated(raw),
     )
 
 
@@ -130,6 +132,12 @@ def _check_disjoint(left: Iterable[str], right: Iterable[str], key: str, other: 
     if both:
         hint = "what is scored and what scores must be different files"
         raise ProblemError(FILE, key, found=f"{both[0]!r}, also among {other}", expected="another file", hint=hint)
+
+
+def _stated(raw: dict[str, Any]) -> tuple[str, ...]:
+    seeds = {"study": "seed", "baseline": "baseline_seeds"}
+    named = [seeds[key] for key in raw.get("seeds", {})]
+    return (*raw.get("budget", {}), *raw.get("policy", {}), *named, *(["autonomy"] if "autonomy" in raw else []))
 
 
 def _study(table: ProblemFile) -> StudySettings:

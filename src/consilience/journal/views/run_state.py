@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 
 from consilience.core.bodies import (
+    EpochClosed,
     PhaseSwitched,
     RunEnded,
     RunStarted,
@@ -31,7 +32,9 @@ class RunStateView:
         self.end: RunEnded | None = None
         self.phase: Phase = "explore"
         self.in_flight: dict[str, TrialStarted] = {}
+        self._since: dict[str, int] = {}
         self.started = 0
+        self.epoch = 0
         self.outcomes: Counter[str] = Counter()
 
     def apply(self, event: Event) -> None:
@@ -46,6 +49,8 @@ class RunStateView:
             self.open_run, self.end = "", body
         elif isinstance(body, PhaseSwitched):
             self.phase = body.phase
+        elif isinstance(body, EpochClosed):
+            self.epoch = max(self.epoch, body.epoch)
         else:
             self._apply_trial(event)
 
@@ -53,6 +58,7 @@ class RunStateView:
         body = event.body
         if isinstance(body, TrialStarted):
             self.in_flight[event.id] = body
+            self._since[event.id] = event.fields.at
             self.started += 1
         elif isinstance(body, TrialFinished):
             self.in_flight.pop(body.started, None)
@@ -60,3 +66,7 @@ class RunStateView:
         elif isinstance(body, TrialCancelled):
             self.in_flight.pop(body.started, None)
             self.outcomes[body.reason] += 1
+
+    def in_flight_since(self) -> list[tuple[str, int]]:
+        """Return the trials in flight with the author's clock at their start, oldest first."""
+        return [(started, self._since[started]) for started in self.in_flight]

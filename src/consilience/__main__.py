@@ -1,0 +1,5 @@
+"""`python -m consilience` is the `consilience` command."""
+
+from consilience.interfaces.cli.main import run
+
+run()

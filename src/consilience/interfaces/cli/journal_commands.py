@@ -1,0 +1,95 @@
+"""`verify`, `import`, `cancel`, `backup`, `gc`: care of the journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from consilience.core.errors import EXIT_DONE, EXIT_VERIFICATION, ProblemError
+from consilience.core.ports import LoadedProblem
+from consilience.core.problem import Direction
+from consilience.interfaces.cli import options
+from consilience.interfaces.cli.output import emit
+from consilience.interfaces.text import counts, printable
+from consilience.node import upkeep
+
+
+@click.command()
+@options.with_study
+def verify(folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
+    """Check every hash, signature, link and blob; name the first bad event (exit code 3)."""
+    report = upkeep.verify(options.state_of(folder, state), options.places())
+    holds = (
+        f"{report.events} events in {report.feeds} feeds, {report.blobs} blobs: every hash, signature and link holds"
+    )
+    text = f"NOT VERIFIED: {printable(str(report.fault))}" if report.fault else holds
+    emit(report, lambda console: console.print(text, soft_wrap=True), as_json=as_json)
+    return EXIT_VERIFICATION if report.fault else EXIT_DONE
+
+
+@click.command(name="import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--direction", type=click.Choice(["maximize", "minimize"]), help="Which way the metric is better.")
+@options.with_study
+def import_(file: Path, direction: Direction | None, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
+    """Take in an autoresearch results.tsv as foreign records: shown, never ranked with own trials."""
+    loaded = _problem_for(file, Path(folder), direction)
+    settings = options.resolve_settings(loaded, {"state": state or None})
+    with upkeep.open_session(loaded, settings, options.places(), options.passphrase()) as session:
+        imported = upkeep.import_results(session, file)
+    verb = "already there" if imported.known else "imported"
+    text = f"{imported.rows} rows of {imported.metric} {verb}: {counts(imported.statuses)}"
+    emit(imported, lambda console: console.print(text), as_json=as_json)
+    return EXIT_DONE
+
+
+def _problem_for(file: Path, folder: Path, direction: Direction | None) -> LoadedProblem:
+    """Return the folder's problem, or one that holds nothing but the log."""
+    try:
+        return options.load(str(folder), options.Layout())
+    except ProblemError:
+        if (folder / "problem.toml").exists():
+            raise
+        return upkeep.log_problem(file, folder.resolve(), direction)
+
+
+@click.command()
+@click.argument("trial", required=False, type=int)
+@options.with_study
+def cancel(trial: int | None, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
+    """Stop a live run at once, or release what a dead one left in flight; TRIAL names one."""
+    path = options.state_of(folder, state)
+    stopped = upkeep.stop_running(path)
+    cancelled = 0
+    if not stopped:
+        loaded = options.load(str(path.parent if not state else folder), options.Layout())
+        settings = options.resolve_settings(loaded, {"state": state or None})
+        with upkeep.open_session(loaded, settings, options.places(), options.passphrase()) as session:
+            cancelled = upkeep.cancel(session, trial)
+    text = f"stopped the run (process {stopped})" if stopped else f"{cancelled} trials cancelled, their budget is free"
+    emit({"stopped": stopped, "cancelled": cancelled}, lambda console: console.print(text), as_json=as_json)
+    return EXIT_DONE
+
+
+@click.command()
+@click.argument("destination", type=click.Path(path_type=Path))
+@options.with_study
+def backup(destination: Path, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
+    """Copy the journal to DESTINATION, consistently, also during a run."""
+    size = upkeep.backup(options.state_of(folder, state), destination)
+    text = f"{size} bytes in {destination}"
+    emit({"file": str(destination), "bytes": size}, lambda console: console.print(text), as_json=as_json)
+    return EXIT_DONE
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@options.with_study
+def gc(dry_run: bool, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
+    """Remove blobs that nothing names, and what dead runs left behind. Events always stay."""
+    found = upkeep.collect_garbage(options.state_of(folder, state), dry_run=dry_run)
+    verb = "would go" if dry_run else "removed"
+    text = f"{found.blobs} blobs ({found.bytes} bytes) and {found.folders} work folders {verb}"
+    emit(found, lambda console: console.print(text), as_json=as_json)
+    return EXIT_DONE

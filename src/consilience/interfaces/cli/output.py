@@ -1,0 +1,81 @@
+"""Output: data on stdout, as text or as one JSON envelope; errors the same way.
+
+Rules:
+    1. stdout is data, stderr is progress and warnings.
+    2. Every command has `--json`: ``{"v": 1, "data": ...}`` or ``{"v": 1, "error": {kind, message, hint}}``.
+    3. No colour and no cut columns where stdout is not a terminal.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from consilience.core.errors import ConsilienceError
+from consilience.interfaces.text import printable
+
+ENVELOPE_VERSION = 1
+_PIPE_WIDTH = 200
+
+
+def stdout() -> Console:
+    """Return the console for data."""
+    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    return (
+        console
+        if console.is_terminal
+        else Console(file=sys.stdout, highlight=False, markup=False, emoji=False, width=_PIPE_WIDTH, no_color=True)
+    )
+
+
+def stderr() -> Console:
+    """Return the console for progress."""
+    return Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+
+
+def emit(data: Any, show: Callable[[Console], None], *, as_json: bool) -> None:
+    """Print data: the envelope, or what `show` makes of it."""
+    if as_json:
+        print_json({"v": ENVELOPE_VERSION, "data": data})
+    else:
+        show(stdout())
+
+
+def print_json(value: Any) -> None:
+    """Print one line of JSON, at once."""
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    sys.stdout.flush()
+
+
+def warn(text: str) -> None:
+    """Print one line of warning on stderr."""
+    sys.stderr.write(f"warning: {printable(text)}\n")
+
+
+def note(text: str) -> None:
+    """Print one line of information on stderr."""
+    sys.stderr.write(f"{printable(text)}\n")
+
+
+def print_error(error: ConsilienceError, *, as_json: bool) -> None:
+    """Print an error with its mend."""
+    if as_json:
+        fields = {"kind": error.kind, "message": error.message, "hint": error.hint}
+        print_json({"v": ENVELOPE_VERSION, "error": fields})
+        return
+    sys.stderr.write(f"error: {printable(error.message)}\n")
+    if error.hint:
+        sys.stderr.write(f"  mend: {printable(error.hint)}\n")
+
+
+def table(title: str, *columns: str) -> Table:
+    """Return an empty table; a column whose name ends in ``>`` is right-aligned."""
+    made = Table(title=title or None, box=None, pad_edge=False, header_style="bold", title_justify="left")
+    for column in columns:
+        made.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="ellipsis")
+    return made

@@ -1,0 +1,173 @@
+"""Taking the winner home: into the working tree, or as a commit on a new branch.
+
+Rules:
+    1. Uncommitted or unknown work is never written over; the refusal names the file.
+    2. A branch is made with git's plumbing, so the working tree and index stay as they are.
+    3. What was applied becomes an event.
+
+Data flow: StudyReader + trial -> files or commit -> ArtifactApplied.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from msgspec import Struct
+
+from consilience.core.artifact import Artifact
+from consilience.core.errors import ApplyError
+from consilience.core.problem import ParameterValue
+from consilience.journal.views.trials import TrialRow
+from consilience.node.reading import StudyReader
+
+_PROBLEM_FILE = "problem.toml"
+
+
+class Applied(Struct, frozen=True, kw_only=True):
+    """What was written. `commit` is "" for the working tree."""
+
+    trial: int
+    candidate: str
+    proposed: str
+    files: tuple[str, ...]
+    target: str
+    commit: str
+
+
+def apply(reader: StudyReader, root: Path, row: TrialRow, branch: str) -> Applied:
+    """Write a trial's candidate to the working tree, or to a new branch.
+
+    Raises:
+        ApplyError: work would be lost, or git refuses.
+    """
+    texts = _texts(reader.artifact(row.candidate), root)
+    if branch:
+        commit = _commit(root, branch, texts, f"{reader.problem.name}: trial {row.number}\n\n{row.change}")
+        target = branch
+    else:
+        _check_recoverable(reader, root, texts)
+        _write(root, texts)
+        commit, target = "", "working tree"
+    return Applied(
+        trial=row.number,
+        candidate=row.candidate,
+        proposed=row.proposed_event,
+        files=tuple(texts),
+        target=target,
+        commit=commit,
+    )
+
+
+def _texts(artifact: Artifact, root: Path) -> dict[str, str]:
+    texts = {file.path: file.text for file in artifact.files}
+    if artifact.parameters:
+        path = root / _PROBLEM_FILE
+        if not path.exists():
+            raise ApplyError(f"{path} is not there, and the candidate's parameters belong in it")
+        texts[_PROBLEM_FILE] = set_defaults(path.read_text(), artifact.parameters)
+    return texts
+
+
+def set_defaults(text: str, values: dict[str, ParameterValue]) -> str:
+    """Return a problem.toml in which each parameter's `default` is its value; all else stays as it is."""
+    for name, value in values.items():
+        header = rf'^\[parameters\.(?:{re.escape(name)}|"{re.escape(name)}")\]'
+        place = re.compile(rf"({header}[^\[]*?^default\s*=\s*)[^\n#]*", re.MULTILINE | re.DOTALL)
+        text = place.sub(partial(_with_value, _toml(value)), text, count=1)
+    return text
+
+
+def _with_value(shown: str, match: re.Match[str]) -> str:
+    return match[1] + shown
+
+
+def _toml(value: ParameterValue) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def _check_recoverable(reader: StudyReader, root: Path, texts: dict[str, str]) -> None:
+    """Refuse to write over what neither git nor the journal could give back."""
+    for path, text in texts.items():
+        current = (root / path).read_text() if (root / path).exists() else ""
+        if path == _PROBLEM_FILE or current in ("", text):
+            continue  # of problem.toml only default values change, and the journal has the old ones
+        if not _is_committed(root, path) and not _is_known(reader, path, current):
+            raise ApplyError(
+                f"{root / path} has changes that are in no commit and no candidate",
+                hint="commit or move them, or use --branch NAME",
+            )
+
+
+def _is_committed(root: Path, path: str) -> bool:
+    tracked = _git(root, ("ls-files", "--error-unmatch", "--", path)).returncode == 0
+    return tracked and not _git(root, ("status", "--porcelain", "--", path)).stdout.strip()
+
+
+def _is_known(reader: StudyReader, path: str, text: str) -> bool:
+    names = {candidate.candidate for candidate in reader.trials.candidates.values()}
+    return any(file.path == path and file.text == text for name in names for file in reader.artifact(name).files)
+
+
+def _write(root: Path, texts: dict[str, str]) -> None:
+    for path, text in texts.items():
+        temporary = (root / path).with_name(f".{Path(path).name}.{os.getpid()}")
+        try:
+            temporary.write_text(text)
+            temporary.replace(root / path)
+        except OSError as error:
+            raise ApplyError(f"cannot write {root / path}: {error}", hint="make the folder writable") from error
+
+
+def _commit(root: Path, branch: str, texts: dict[str, str], message: str) -> str:
+    """Commit the texts on a new branch from HEAD, through an index of its own."""
+    reference = f"refs/heads/{branch}"
+    if _git(root, ("check-ref-format", reference)).returncode:
+        raise ApplyError(f"{branch!r} is no branch name", hint="use letters, digits, - and /")
+    if _git(root, ("rev-parse", "--verify", "--quiet", reference)).returncode == 0:
+        raise ApplyError(f"branch {branch!r} exists already", hint="name another, or delete it first")
+    head = _must(root, ("rev-parse", "--verify", "HEAD"))
+    prefix = _must(root, ("rev-parse", "--show-prefix"))
+    with tempfile.TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        _must(root, ("read-tree", head), index)
+        for path, text in texts.items():
+            blob = _must(root, ("hash-object", "-w", "--stdin"), index, text)
+            _must(root, ("update-index", "--add", "--cacheinfo", f"100644,{blob},{prefix}{path}"), index)
+        tree = _must(root, ("write-tree",), index)
+    commit = _must(root, ("commit-tree", tree, "-p", head, "-m", message))
+    _must(root, ("update-ref", reference, commit, ""))
+    return commit
+
+
+def _must(root: Path, arguments: tuple[str, ...], environment: dict[str, str] | None = None, text: str = "") -> str:
+    done = _git(root, arguments, environment, text)
+    if done.returncode:
+        words = done.stderr.strip().splitlines()
+        raise ApplyError(
+            f"git {arguments[0]}: {words[-1] if words else 'failed'}",
+            hint="a branch needs a git repository with a commit, user.name and user.email",
+        )
+    return done.stdout.strip()
+
+
+def _git(
+    root: Path, arguments: tuple[str, ...], environment: dict[str, str] | None = None, text: str = ""
+) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(  # noqa: S603  fixed program, arguments never pass a shell
+            ["git", "-C", str(root), *arguments],  # noqa: S607  the user's own git
+            env={**os.environ, **(environment or {})},
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return subprocess.CompletedProcess(arguments, 127, "", "git is not installed")

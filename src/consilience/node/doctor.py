@@ -1,0 +1,155 @@
+"""The doctor: what this machine can do for a run, what is missing, and how to mend it.
+
+Rules:
+    1. Isolation is found by running the canaries, never by looking for a program.
+    2. Each finding that is not in order says how to mend it.
+
+Data flow: machine, user's folders, problem -> findings -> `consilience doctor`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from consilience.core.errors import ConsilienceError
+from consilience.core.ports import LoadedProblem, TrialRequest
+from consilience.core.problem import Limits
+from consilience.identity.keystore import load
+from consilience.journal.journal import JOURNAL_NAME
+from consilience.node.places import UserPlaces, state_folder
+from consilience.node.running import open_executor
+from consilience.node.settings import Settings
+from consilience.node.upkeep import verify
+from consilience.trials.sandbox.probe import LevelReport, probe_sandboxes
+
+Health = Literal["ok", "warning", "failed"]
+
+_LEAST_FREE_MB = 500
+_EXTRAS = {"pandas": "data frames", "pyarrow": "Parquet export", "sklearn": "scikit-learn problems"}
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """One thing that was looked at. `mend` is "" where nothing has to be done."""
+
+    name: str
+    health: Health
+    found: str
+    mend: str = ""
+
+
+def examine(loaded: LoadedProblem | None, settings: Settings, places: UserPlaces, passphrase: str) -> Iterator[Finding]:
+    """Yield the findings, the machine's first, then the problem's."""
+    found = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    yield Finding(name="python", health="ok", found=found)
+    yield from _isolation(loaded, settings)
+    yield _key(settings, places, passphrase)
+    yield _folder("settings", places.settings.parent)
+    yield _folder("feed marks", places.marks)
+    for module, use in _EXTRAS.items():
+        yield _extra(module, use)
+    if loaded is not None:
+        yield from _problem(loaded, settings, places)
+
+
+def _isolation(loaded: LoadedProblem | None, settings: Settings) -> Iterator[Finding]:
+    interpreter = (loaded.interpreter if loaded else "") or sys.executable
+    try:
+        probe = probe_sandboxes(interpreter, every=True)
+    except ConsilienceError as error:
+        yield Finding(name="isolation", health="failed", found=error.message, mend=error.hint)
+        return
+    minimum = settings.value("minimum_isolation")
+    enough = any(report.held for report in probe.reports if report.level == minimum) or probe.level == "strong"
+    health: Health = "ok" if enough or minimum == "none" else "failed"
+    yield Finding(name="isolation", health=health, found=f"{probe.level} (policy demands {minimum})")
+    for report in probe.reports:
+        yield _level(report)
+
+
+def _level(report: LevelReport) -> Finding:
+    name = f"level {report.level}"
+    if report.held:
+        return Finding(name=name, health="ok", found=f"{len(report.canaries)} canaries held")
+    return Finding(name=name, health="warning", found=report.reason, mend=report.mend)
+
+
+def _key(settings: Settings, places: UserPlaces, passphrase: str) -> Finding:
+    path = Path(settings.value("key")).expanduser() if settings.value("key") else places.key
+    if not path.exists():
+        return Finding(name="key", health="ok", found=f"none yet; the first run makes {path}")
+    try:
+        return Finding(name="key", health="ok", found=load(path, passphrase).did)
+    except ConsilienceError as error:
+        return Finding(name="key", health="failed", found=error.message, mend=error.hint)
+
+
+def _folder(name: str, folder: Path) -> Finding:
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not os.access(existing, os.W_OK):
+        return Finding(name=name, health="failed", found=f"{existing} cannot be written", mend="make it writable")
+    free_mb = shutil.disk_usage(existing).free // 2**20
+    if free_mb < _LEAST_FREE_MB:
+        return Finding(name=name, health="warning", found=f"{free_mb} MB free at {existing}", mend="free some space")
+    return Finding(name=name, health="ok", found=f"{folder} ({free_mb} MB free)")
+
+
+def _extra(module: str, use: str) -> Finding:
+    if importlib.util.find_spec(module) is not None:
+        return Finding(name=module, health="ok", found=f"installed ({use})")
+    extra = "demo" if module == "sklearn" else "data"
+    return Finding(name=module, health="warning", found=f"absent: no {use}", mend=f"pip install 'consilience[{extra}]'")
+
+
+def _problem(loaded: LoadedProblem, settings: Settings, places: UserPlaces) -> Iterator[Finding]:
+    problem = loaded.problem
+    found = f"{problem.name}: {problem.objective.direction} {problem.objective.metric} ({problem.evaluator.kind})"
+    yield Finding(name="problem", health="ok", found=found)
+    for warning in loaded.warnings:
+        yield Finding(name="problem", health="warning", found=warning)
+    state = state_folder(loaded.root, settings.value("state"))
+    yield _folder("state", state)
+    if (state / JOURNAL_NAME).exists():
+        yield _journal(state, places)
+    yield _baseline(loaded, settings, places, state)
+
+
+def _journal(state: Path, places: UserPlaces) -> Finding:
+    try:
+        report = verify(state, places)
+    except ConsilienceError as error:
+        return Finding(name="journal", health="failed", found=error.message, mend=error.hint)
+    if report.fault is not None:
+        mend = "restore it from `consilience backup`"
+        return Finding(name="journal", health="failed", found=str(report.fault), mend=mend)
+    return Finding(name="journal", health="ok", found=f"{report.events} events, every signature and link holds")
+
+
+def _baseline(loaded: LoadedProblem, settings: Settings, places: UserPlaces, state: Path) -> Finding:
+    """Run the artifact as given once, outside the journal."""
+    study = settings.study(loaded.study.policy)
+    limits: Limits = loaded.problem.limits
+    try:
+        with open_executor(loaded, study, places, state / "doctor", unsafe=False) as executor:
+            outcome = executor.run(TrialRequest(artifact=loaded.baseline, seed=study.seed, limits=limits))
+    except ConsilienceError as error:
+        return Finding(name="baseline", health="failed", found=error.message, mend=error.hint)
+    except OSError as error:
+        return Finding(name="baseline", health="failed", found=str(error), mend="make the folder writable")
+    if outcome.failure is not None:
+        last = outcome.log.strip().splitlines()[-1:] or [""]
+        found = f"{outcome.failure.reason}: {outcome.failure.message} {last[0]}".strip()
+        return Finding(name="baseline", health="failed", found=found, mend="mend the artifact or the evaluator")
+    metric = loaded.problem.objective.metric
+    score = outcome.metrics.get(metric)
+    found = f"{metric} = {score:g}" if score is not None else f"no {metric} among {sorted(outcome.metrics)}"
+    health: Health = "ok" if score is not None else "failed"
+    return Finding(name="baseline", health=health, found=f"{found} in {outcome.resources.wall_ms} ms")

@@ -1,0 +1,136 @@
+"""Reading a study: open its journal without locking it, and fold what a command shows.
+
+Rules:
+    1. Readers never write and never block the writer.
+    2. Whatever the problem's files say now, results are read by the specification in the journal.
+
+Data flow: state folder -> JournalReader -> views -> `node.reports`, `export`, `apply`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from consilience.core.artifact import Artifact, read_artifact
+from consilience.core.bodies import HiveFounded
+from consilience.core.errors import NotFoundError
+from consilience.core.problem import Problem
+from consilience.journal.journal import JOURNAL_NAME, JournalReader, View
+from consilience.journal.views.budget import BudgetView
+from consilience.journal.views.leaderboard import LeaderboardView
+from consilience.journal.views.lineage import LineageView
+from consilience.journal.views.run_state import RunStateView
+from consilience.journal.views.trials import TrialRow, TrialsView
+from consilience.node.places import STATE_NAME
+from consilience.search.state import SearchState
+
+
+def find_state(root: Path, stated: str) -> Path:
+    """Return the state folder to read: the stated one, the one in `root`, or the only one just below it.
+
+    Raises:
+        NotFoundError: there is none, or several.
+    """
+    if stated:
+        return Path(stated).expanduser()
+    if (root / STATE_NAME / JOURNAL_NAME).exists():
+        return root / STATE_NAME
+    below = sorted(path.parent for path in root.glob(f"*/{STATE_NAME}/{JOURNAL_NAME}"))
+    if len(below) == 1:
+        return below[0]
+    names = ", ".join(path.parent.name for path in below)
+    found = f"several below {root}: {names}" if below else f"no journal in {root}"
+    raise NotFoundError(found, hint="name the problem's folder with -p, or `consilience run` it first")
+
+
+class StudyReader:
+    """One hive of a journal, folded up to a position."""
+
+    def __init__(self, journal: JournalReader, hive: str, genesis: HiveFounded, to: int | None) -> None:
+        self.journal = journal
+        self.hive = hive
+        self.problem = msgspec.json.decode(journal.blob(genesis.specification), type=Problem)
+        self.trials = TrialsView()
+        self.board = LeaderboardView(self.problem.objective)
+        self.lineage = LineageView()
+        self.budget = BudgetView()
+        self.run_state = RunStateView()
+        self.search = SearchState(self.problem)
+        self.events = journal.events(hive, to=to)
+        views: tuple[View, ...] = (
+            self.trials, self.board, self.lineage, self.budget, self.run_state, self.search,
+        )  # fmt: skip
+        for event in self.events:
+            for view in views:
+                view.apply(event)
+
+    @classmethod
+    def open(cls, state: Path, problem: str = "", to: int | None = None) -> StudyReader:
+        """Open a state folder.
+
+        Args:
+            state: the folder that holds the journal.
+            problem: id, or its beginning, of the problem to read; "" is the one that was founded last.
+            to: local position of the last event to fold; None is all.
+
+        Raises:
+            NotFoundError: no journal, or no such problem in it.
+        """
+        journal = JournalReader.open(state)
+        hives = journal.hives()
+        fitting = [(hive, genesis) for hive, genesis in hives.items() if genesis.problem.startswith(problem)]
+        if not fitting:
+            journal.close()
+            known = ", ".join(genesis.problem[:12] for genesis in hives.values()) or "none"
+            raise NotFoundError(f"no problem {problem[:12]!r} in {state} (it has: {known})")
+        hive, genesis = fitting[-1]
+        return cls(journal, hive, genesis, to)
+
+    def artifact(self, candidate: str) -> Artifact:
+        """Return a candidate's artifact."""
+        return read_artifact(self.journal.blob(candidate))
+
+    def text(self, blob: str) -> str:
+        """Return a log or feedback; "" for none."""
+        return self.journal.blob(blob).decode(errors="replace") if blob else ""
+
+    def trial(self, name: str) -> TrialRow:
+        """Return the trial with this number, or whose candidate or event id starts with `name`.
+
+        Raises:
+            NotFoundError: none, or several different candidates.
+        """
+        rows = list(self.trials.rows.values())
+        found = [row for row in rows if name.isdigit() and row.number == int(name)]
+        if not found:
+            found = [row for row in rows if name and _has_id(row, name)]
+        if not found or len({row.proposed_event for row in found}) > 1:
+            number = len({row.proposed_event for row in found}) or "no"
+            raise NotFoundError(
+                f"{number} candidates match {name!r} among {len(rows)} trials", hint="see `consilience board` and `log`"
+            )
+        return found[0]
+
+    def incumbent(self) -> TrialRow:
+        """Return the first trial of the incumbent.
+
+        Raises:
+            NotFoundError: nothing has been measured yet.
+        """
+        member = self.search.incumbent
+        if member is not None:
+            for row in self.trials.rows.values():
+                if row.proposed_event == member.event:
+                    return row
+        raise NotFoundError("nothing has been measured yet", hint="`consilience run` first")
+
+    def close(self) -> None:
+        """Close the journal."""
+        self.journal.close()
+
+
+def _has_id(row: TrialRow, prefix: str) -> bool:
+    names = (row.candidate, row.started_event, row.finished_event, row.proposed_event)
+    return any(name.startswith(prefix) for name in names)

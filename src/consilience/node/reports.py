@@ -1,0 +1,205 @@
+"""Reports: what `run`, `board`, `show` and `replay` tell, as plain data that faces print.
+
+Rules:
+    1. Every figure comes from a view, with the ids of the events behind it.
+    2. Text of candidates is untrusted here too: faces escape it.
+
+Data flow: StudyReader -> here -> interfaces.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from consilience.core.artifact import Artifact
+from consilience.core.bodies import RecordImported
+from consilience.core.problem import problem_id
+from consilience.journal.views.leaderboard import BoardRow
+from consilience.journal.views.trials import TrialRow, VerdictRow
+from consilience.node.reading import StudyReader
+from consilience.search.state import Member
+
+
+class BoardReport(Struct, frozen=True, kw_only=True):
+    """One ranking for each comparability key, and foreign records apart."""
+
+    problem: str
+    name: str
+    metric: str
+    unit: str
+    direction: str
+    rankings: dict[str, list[BoardRow]]
+    records: list[RecordImported]
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """How a study stands. `gain` is the incumbent's mean over the baseline's, positive is better."""
+
+    problem: str
+    name: str
+    metric: str
+    unit: str
+    direction: str
+    baseline: float | None
+    best: float | None
+    best_trial: int | None
+    best_candidate: str
+    best_runs: int
+    gain: float | None
+    noise_floor: float | None
+    deterministic: bool
+    trials: int
+    outcomes: dict[str, int]
+    verdicts: dict[str, int]
+    phase: str
+    state: str
+    message: str
+    wall_ms: int
+    cpu_ms: int
+    events: int
+
+
+class TrialReport(Struct, frozen=True, kw_only=True):
+    """Everything about one candidate: its trials, hypothesis, verdict and line of parents (trial numbers)."""
+
+    trial: TrialRow
+    others: list[TrialRow]
+    reason: str
+    target: str
+    novelty: float | None
+    predicted: str
+    verdict: VerdictRow | None
+    line: list[int]
+    log: str
+    feedback: str
+
+
+def board(reader: StudyReader) -> BoardReport:
+    """Return the rankings."""
+    objective = reader.problem.objective
+    return BoardReport(
+        problem=problem_id(reader.problem),
+        name=reader.problem.name,
+        metric=objective.metric,
+        unit=objective.unit,
+        direction=objective.direction,
+        rankings={key: reader.board.rows(key) for key in reader.board.keys()},  # noqa: SIM118  a method, not a dict
+        records=[record.body for record in reader.trials.records],
+    )
+
+
+def summary(reader: StudyReader) -> Summary:
+    """Return how the study stands."""
+    search, objective = reader.search, reader.problem.objective
+    baseline, best = search.baseline, search.incumbent
+    base_mean, best_mean = _mean(baseline), _mean(best)
+    both = base_mean is not None and best_mean is not None
+    verdicts: dict[str, int] = {}
+    for row in reader.trials.verdicts.values():
+        verdicts[row.body.verdict] = verdicts.get(row.body.verdict, 0) + 1
+    end = reader.run_state.end
+    return Summary(
+        problem=problem_id(reader.problem),
+        name=reader.problem.name,
+        metric=objective.metric,
+        unit=objective.unit,
+        direction=objective.direction,
+        baseline=base_mean,
+        best=best_mean,
+        best_trial=_first_trial(reader, best),
+        best_candidate=best.body.candidate if best else "",
+        best_runs=len(best.scores) if best else 0,
+        gain=objective.gain(best_mean, base_mean) if both and best_mean is not None and base_mean is not None else None,
+        noise_floor=search.noise.deviation if search.noise else None,
+        deterministic=search.noise.deterministic if search.noise else False,
+        trials=reader.budget.spent.trials,
+        outcomes=dict(sorted(reader.run_state.outcomes.items())),
+        verdicts=dict(sorted(verdicts.items())),
+        phase=search.governor.phase,
+        state="running" if reader.run_state.open_run else (end.reason if end else "new"),
+        message=end.message if end else "",
+        wall_ms=reader.budget.spent.wall_ms,
+        cpu_ms=reader.budget.spent.cpu_ms,
+        events=len(reader.events),
+    )
+
+
+def trial(reader: StudyReader, name: str) -> TrialReport:
+    """Return everything about the candidate of one trial.
+
+    Raises:
+        NotFoundError: no such trial.
+    """
+    row = reader.trial(name)
+    candidate = reader.trials.candidates[row.proposed_event]
+    hypothesis = candidate.hypothesis
+    predicted = hypothesis.predicted
+    rows = [other for other in reader.trials.rows.values() if other.proposed_event == row.proposed_event]
+    line = [_trial_of(reader, proposed) for proposed in reader.lineage.line(row.proposed_event)]
+    return TrialReport(
+        trial=row,
+        others=[other for other in rows if other is not row],
+        reason=hypothesis.reason,
+        target=hypothesis.target,
+        novelty=candidate.novelty,
+        predicted=f"{predicted.score:.6g} ± {predicted.deviation:.2g}" if predicted else "",
+        verdict=reader.trials.verdicts.get(row.proposed_event),
+        line=[number for number in line if number is not None],
+        log=reader.text(row.log),
+        feedback=reader.text(row.feedback),
+    )
+
+
+def diff(reader: StudyReader, name: str, *, against_baseline: bool) -> str:
+    """Return the unified diff of a trial's candidate against its parent, or against the baseline.
+
+    Raises:
+        NotFoundError: no such trial.
+    """
+    row = reader.trial(name)
+    line = reader.lineage.line(row.proposed_event)
+    older = line[0] if against_baseline or len(line) == 1 else line[-2]
+    before = reader.artifact(reader.trials.candidates[older].candidate)
+    after = reader.artifact(row.candidate)
+    return "".join(artifact_diff(before, after))
+
+
+def artifact_diff(before: Artifact, after: Artifact) -> list[str]:
+    """Return the unified diff between two artifacts, parameters as ``name = value`` lines."""
+    lines: list[str] = []
+    for path in sorted({file.path for file in (*before.files, *after.files)}):
+        lines += _file_diff(path, _lines(before, path), _lines(after, path))
+    old, new = _parameter_lines(before), _parameter_lines(after)
+    return [*lines, *_file_diff("parameters", old, new)]
+
+
+def _file_diff(path: str, before: Sequence[str], after: Sequence[str]) -> list[str]:
+    found = difflib.unified_diff(before, after, f"a/{path}", f"b/{path}")
+    return [line if line.endswith("\n") else f"{line}\n" for line in found]
+
+
+def _lines(artifact: Artifact, path: str) -> list[str]:
+    return next((file.text.splitlines(keepends=True) for file in artifact.files if file.path == path), [])
+
+
+def _parameter_lines(artifact: Artifact) -> list[str]:
+    return [f"{name} = {value!r}\n" for name, value in sorted(artifact.parameters.items())]
+
+
+def _mean(member: Member | None) -> float | None:
+    if member is None or math.isnan(member.mean):
+        return None
+    return member.mean
+
+
+def _first_trial(reader: StudyReader, member: Member | None) -> int | None:
+    return _trial_of(reader, member.event) if member else None
+
+
+def _trial_of(reader: StudyReader, proposed: str) -> int | None:
+    numbers = [row.number for row in reader.trials.rows.values() if row.proposed_event == proposed]
+    return min(numbers, default=None)

@@ -1,0 +1,168 @@
+"""A session: one problem opened for writing, with its journal, its views and its place in a hive.
+
+Rules:
+    1. Opening founds a hive for a new problem, or resumes the hive that the problem already has.
+    2. What a dead process left in flight is cancelled first: its reservations come back.
+    3. Observers see an event only after it is durable.
+
+Data flow: LoadedProblem + Settings -> Session -> `node.runner` (run) or ask / tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from consilience.core.artifact import Artifact, artifact_bytes, read_artifact
+from consilience.core.bodies import EpochClosed, HiveFounded, StudyConfigured, TrialCancelled
+from consilience.core.canonical import canonical_bytes
+from consilience.core.events import Event
+from consilience.core.ports import Clock, LoadedProblem, Proposer
+from consilience.core.problem import problem_id
+from consilience.core.study import Spend, StudySettings
+from consilience.identity.keystore import load_or_create
+from consilience.journal.journal import Journal, fold
+from consilience.journal.views.run_state import RunStateView
+from consilience.journal.views.trials import TrialsView
+from consilience.node.places import UserPlaces, hide_from_git, state_folder
+from consilience.node.settings import Settings
+from consilience.search.proposing import Offer, propose_baseline
+from consilience.search.state import SearchState
+
+Observer = Callable[[Event], None]
+_ARTIFACT_CACHE = 512
+
+
+class Session:
+    """One problem, open for writing."""
+
+    def __init__(self, journal: Journal, loaded: LoadedProblem, clock: Clock, folder: Path) -> None:
+        self.journal = journal
+        self.loaded = loaded
+        self.clock = clock
+        self.folder = folder
+        self.state = SearchState(loaded.problem)
+        self.run_state = RunStateView()
+        self.trials = TrialsView()
+        self.proposers: tuple[Proposer, ...] = ()
+        self.observers: list[Observer] = []
+        self.read_artifact = lru_cache(maxsize=_ARTIFACT_CACHE)(self._read_artifact)
+        self._unseen: list[Event] = []
+
+    @classmethod
+    def open(
+        cls,
+        loaded: LoadedProblem,
+        settings: Settings,
+        places: UserPlaces,
+        *,
+        clock: Clock,
+        passphrase: str = "",
+        resume: bool = True,
+    ) -> Session:
+        """Open a problem for writing.
+
+        Args:
+            loaded: the problem.
+            settings: budget, seeds and policy; in force from now on when resuming.
+            places: the user's key and feed marks.
+            clock: for the `at` of events.
+            passphrase: unlocks the key file.
+            resume: take up the study: release what a dead process left in flight, let the settings take
+                effect. Upkeep does neither.
+
+        Raises:
+            JournalError, IdentityError, BudgetError: see `journal`, `identity`, `node.settings`.
+        """
+        study = settings.study(loaded.study.policy)
+        key = Path(settings.value("key")).expanduser() if settings.value("key") else places.key
+        signer = load_or_create(key, passphrase)
+        folder = state_folder(loaded.root, settings.value("state"))
+        journal = Journal.create(folder, signer, clock, settings.value("durability"))
+        try:
+            hide_from_git(folder)
+            session = cls(journal, loaded, clock, folder)
+            session._enter(signer.did, places.marks)
+            if resume:
+                session._release_in_flight()
+            if resume or session.run_state.configured is None:
+                session._configure(study)
+            session.commit()
+        except BaseException:
+            journal.close()
+            raise
+        return session
+
+    def append(self, body: Any) -> Event:
+        """Sign and fold one event; it is shown to observers by the next `commit`."""
+        event = self.journal.append(body)
+        self._unseen.append(event)
+        return event
+
+    def commit(self) -> None:
+        """Acknowledge what was appended, then tell the observers."""
+        self.journal.commit()
+        unseen, self._unseen = self._unseen, []
+        for event in unseen:
+            for observer in self.observers:
+                observer(event)
+
+    def offer(self, offer: Offer) -> Event:
+        """Record a candidate and keep its artifact."""
+        self.journal.put(artifact_bytes(offer.artifact))
+        return self.append(offer.body)
+
+    def offer_baseline(self) -> Event:
+        """Record the artifact as given."""
+        return self.offer(propose_baseline(self.loaded.baseline))
+
+    def close_epoch(self) -> None:
+        """Cover everything up to now: a founder alone is its own witness."""
+        tip = self.journal.tip()
+        if tip is not None:
+            self.append(EpochClosed(epoch=self.run_state.epoch + 1, heads=(tip,)))
+
+    def close(self) -> None:
+        """Close the journal."""
+        self.journal.close()
+
+    def _read_artifact(self, name: str) -> Artifact:
+        return read_artifact(self.journal.get(name))
+
+    def _enter(self, did: str, marks: Path) -> None:
+        identifier = problem_id(self.loaded.problem)
+        hive = self.journal.hive_of(identifier)
+        events = self.journal.enter(hive or Journal.new_hive(), marks)
+        for view in (self.state, self.run_state, self.trials):
+            fold(view, events)
+            self.journal.follow(view)
+        if hive is None:
+            self.append(self._genesis(identifier, did))
+
+    def _genesis(self, identifier: str, did: str) -> HiveFounded:
+        for data in self.loaded.support.values():
+            self.journal.put(data)
+        return HiveFounded(
+            problem=identifier,
+            specification=self.journal.put(canonical_bytes(self.loaded.problem)),
+            roles={"owner": (did,)},
+            supply="0",
+            witnesses=(did,),
+            auditors=(did,),
+        )
+
+    def _release_in_flight(self) -> None:
+        """Cancel what a dead process left behind; the time it may have used counts as spent, up to its reserve."""
+        now = self.clock.now_ms()
+        for started, at in self.run_state.in_flight_since():
+            reserved = self.state.in_flight[started].reserved
+            wall_ms = min(reserved.wall_ms, max(0, now - at))
+            self.append(TrialCancelled(started=started, reason="interrupted", spent=Spend(wall_ms=wall_ms)))
+
+    def _configure(self, wanted: StudySettings) -> None:
+        current = self.run_state.configured
+        if current is None or current.settings != wanted:
+            version = current.version + 1 if current else 1
+            self.append(StudyConfigured(version=version, settings=wanted))

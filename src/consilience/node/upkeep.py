@@ -1,0 +1,236 @@
+"""Upkeep of a journal: verify, back up, cancel what is in flight, collect garbage, import foreign logs.
+
+Rules:
+    1. Nothing here removes an event; `gc` removes only blobs that no event and no specification names.
+    2. A foreign record is an event of ours that says so; it never counts as a trial.
+
+Data flow: state folder -> here -> reports for faces.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from consilience.core.artifact import Artifact
+from consilience.core.bodies import RecordImported, TrialCancelled
+from consilience.core.canonical import sha256_hex
+from consilience.core.errors import JournalError, NotFoundError, UsageError
+from consilience.core.ports import LoadedProblem
+from consilience.core.problem import Direction, EvaluatorSpec, Objective, Problem, Surface
+from consilience.core.study import Budget, Spend, StudySettings
+from consilience.identity.keys import EnvelopeVerifier
+from consilience.journal.device import WriterLock, writer_of
+from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME, JournalReader
+from consilience.journal.kinds import BY_NAME, references
+from consilience.journal.store import Store
+from consilience.journal.verify import VerifyReport, verify_store
+from consilience.node.clock import SystemClock
+from consilience.node.places import UserPlaces
+from consilience.node.session import Session
+from consilience.node.settings import Settings
+from consilience.problems.results_tsv import read_result_table
+
+_STOP_WAIT_SECONDS = 30.0
+_POLL_SECONDS = 0.05
+_LOWER_IS_BETTER = ("loss", "bpb", "error", "rmse", "mae", "perplexity", "latency", "time")
+
+
+class Collected(Struct, frozen=True, kw_only=True):
+    """What `gc` found."""
+
+    blobs: int
+    bytes: int
+    folders: int
+
+
+class Imported(Struct, frozen=True, kw_only=True):
+    """What an import added: rows by status, and whether the same file had been imported before."""
+
+    rows: int
+    statuses: dict[str, int]
+    metric: str
+    known: bool
+
+
+def verify(state: Path, places: UserPlaces) -> VerifyReport:
+    """Check the whole journal in a state folder.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    store = Store.open(state / JOURNAL_NAME)
+    try:
+        return verify_store(store, EnvelopeVerifier(), _marks(places.marks))
+    finally:
+        store.close()
+
+
+def _marks(folder: Path) -> dict[str, int]:
+    if not folder.is_dir():
+        return {}
+    texts = {path.name: path.read_text().strip() for path in folder.iterdir()}
+    return {name: int(text) for name, text in texts.items() if text.isdigit()}
+
+
+def backup(state: Path, destination: Path) -> int:
+    """Copy the journal, consistently, while others go on writing; return its size in bytes.
+
+    Raises:
+        UsageError: the destination exists.
+        JournalError: it cannot be written.
+    """
+    if destination.exists():
+        raise UsageError(f"{destination} exists already", hint="name a new file")
+    store = Store.open(state / JOURNAL_NAME)
+    try:
+        store.copy_to(destination)
+    finally:
+        store.close()
+    return destination.stat().st_size
+
+
+def collect_garbage(state: Path, *, dry_run: bool) -> Collected:
+    """Remove blobs that nothing names and the work folders of dead runs.
+
+    Raises:
+        LockedError: a run is writing the journal.
+    """
+    with _alone(state):
+        store = Store.open(state / JOURNAL_NAME)
+        try:
+            unused = sorted(set(store.blob_names()) - _named_blobs(store))
+            size = sum(len(store.get(name)) for name in unused)
+            work = state / "work"
+            folders = int(work.is_dir())
+            if not dry_run:
+                store.drop_blobs(unused)
+                shutil.rmtree(work, ignore_errors=True)
+        finally:
+            store.close()
+    return Collected(blobs=len(unused), bytes=size, folders=folders)
+
+
+def _named_blobs(store: Store) -> set[str]:
+    named: set[str] = set()
+    reader = JournalReader(store)
+    for event in reader.arrivals():
+        kind = BY_NAME.get(event.fields.kind)
+        if kind is not None and event.body is not None:
+            named.update(references(event.body, kind.blobs))
+    for genesis in reader.hives().values():
+        specification = msgspec.json.decode(store.get(genesis.specification), type=Problem)
+        named.update(file.sha256 for file in specification.evaluator.files)
+    return named
+
+
+def stop_running(state: Path) -> int:
+    """Ask the run that writes this journal to stop at once, wait for it, and return its process id; 0 for none.
+
+    Raises:
+        JournalError: it did not stop in time.
+    """
+    process = writer_of(state / LOCK_NAME)
+    if not process:
+        return 0
+    os.kill(process, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_WAIT_SECONDS
+    while writer_of(state / LOCK_NAME) == process:
+        if time.monotonic() > deadline:
+            raise JournalError(f"process {process} did not stop in {_STOP_WAIT_SECONDS:g} s", hint="end it yourself")
+        time.sleep(_POLL_SECONDS)
+    return process
+
+
+def cancel(session: Session, number: int | None) -> int:
+    """Cancel what a dead process left in flight, or one trial of it; its reservations come back.
+
+    Raises:
+        NotFoundError: that trial is not in flight.
+    """
+    open_trials = {
+        started: body for started, body in session.run_state.in_flight.items() if number in (None, body.number)
+    }
+    if number is not None and not open_trials:
+        raise NotFoundError(f"trial {number} is not in flight", hint="`consilience log` shows what is")
+    for started in open_trials:
+        session.append(TrialCancelled(started=started, reason="cancelled", spent=Spend()))
+    session.commit()
+    return len(open_trials)
+
+
+def import_results(session: Session, path: Path) -> Imported:
+    """Take in an autoresearch results.tsv as foreign records, once.
+
+    Raises:
+        ProblemError: a line of the file is wrong; nothing is imported.
+    """
+    table = read_result_table(path)
+    data = path.read_bytes()
+    source = sha256_hex(data)
+    known = any(record.body.source == source for record in session.trials.records)
+    if not known:
+        session.journal.put(data)
+        for number, row in enumerate(table.rows):
+            session.append(
+                RecordImported(
+                    source=source,
+                    row=number,
+                    label=row.commit,
+                    metric=table.metric,
+                    value=row.value,
+                    memory_gb=row.memory_gb,
+                    status=row.status,
+                    description=row.description,
+                )
+            )
+        session.commit()
+    statuses = {status: sum(row.status == status for row in table.rows) for status in ("keep", "discard", "crash")}
+    return Imported(rows=len(table.rows), statuses=statuses, metric=table.metric, known=known)
+
+
+def log_problem(path: Path, root: Path, direction: Direction | None) -> LoadedProblem:
+    """Return a problem without artifact that can hold a log whose problem is not here.
+
+    Raises:
+        UsageError: the direction of the metric is neither given nor known.
+    """
+    table = read_result_table(path)
+    if direction is None and not any(word in table.metric.lower() for word in _LOWER_IS_BETTER):
+        raise UsageError(f"which way is {table.metric} better?", hint="--direction maximize or minimize")
+    problem = Problem(
+        name=root.name,
+        goal=f"a log of {table.metric}",
+        objective=Objective(metric=table.metric, direction=direction or "minimize"),
+        surface=Surface(),
+        evaluator=EvaluatorSpec(kind="command"),
+    )
+    study = StudySettings(budget=Budget(trials=1))
+    return LoadedProblem(problem=problem, root=root, baseline=Artifact(), study=study, support={})
+
+
+@contextmanager
+def open_session(loaded: LoadedProblem, settings: Settings, places: UserPlaces, passphrase: str) -> Iterator[Session]:
+    """Open a session for a short piece of upkeep."""
+    session = Session.open(loaded, settings, places, clock=SystemClock(), passphrase=passphrase, resume=False)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+@contextmanager
+def _alone(state: Path) -> Iterator[None]:
+    lock = WriterLock(state / LOCK_NAME)
+    try:
+        yield
+    finally:
+        lock.release()
