@@ -114,7 +114,7 @@ def summary(reader: StudyReader) -> Summary:
         best_candidate=best.body.candidate if best else "",
         best_runs=len(best.scores) if best else 0,
         gain=objective.gain(best_mean, base_mean) if both and best_mean is not None and base_mean is not None else None,
-        noise_floor=search.noise.deviation if search.noise else None,
+        noise_floor=search.measured.deviation if search.measured else None,
         deterministic=search.noise.deterministic if search.noise else False,
         trials=reader.budget.spent.trials,
         outcomes=dict(sorted(reader.run_state.outcomes.items())),

@@ -78,6 +78,7 @@ class SearchState:
         self.in_flight: dict[str, TrialStarted] = {}
         self.trials = 0
         self.contests = 0
+        self.measured: NoiseMeasured | None = None
         self.noise: NoiseFloor | None = None
         self.baseline: Member | None = None
         self.incumbent: Member | None = None
@@ -117,6 +118,7 @@ class SearchState:
             case TrialCancelled() as body:
                 self.in_flight.pop(body.started, None)
             case NoiseMeasured() as body:
+                self.measured = body
                 self.noise = NoiseFloor(
                     mean=body.mean, deviation=body.deviation, degrees=body.degrees, deterministic=body.deterministic
                 )
@@ -185,7 +187,7 @@ class SearchState:
         self.challenger = None
         if not member.failure:
             self.contests += 1
-            self._pool_noise(member)
+            self._pool_noise(member, promoted=body.verdict == "promoted")
             self.credit.of(member.body.hypothesis.operator).add_gain(body.figures.get("gain", 0.0))
         promoted = body.verdict == "promoted"
         if promoted:
@@ -193,9 +195,15 @@ class SearchState:
         self.governor.settle(promoted=promoted)
         self.credit.settle(member.body.hypothesis.operator, _reward(member, body))
 
-    def _pool_noise(self, member: Member) -> None:
-        """Sharpen the noise floor by the replicates that the contest has paid for, unless it was declared."""
-        if self.noise is not None and self.study.policy.deterministic is not True:
+    def _pool_noise(self, member: Member, *, promoted: bool) -> None:
+        """Sharpen the noise floor by the replicates of what was promoted, unless the evaluator is declared exact.
+
+        Candidates that lost do not count: many are erratic, and their spread says nothing of the incumbent's.
+        They count only as the first sign that an evaluator taken for deterministic is not.
+        """
+        if self.noise is None or self.study.policy.deterministic is True:
+            return
+        if promoted or self.noise.deterministic:
             self.noise = pool(self.noise, [tuple(member.scores.values())])
 
 
