@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from consilience.core.bodies import EpochClosed, HiveFounded, PhaseSwitched
 from consilience.core.events import Event, payload_bytes
+from consilience.core.study import Policy
 from consilience.identity.keys import Identity
 from consilience.journal.feed import FeedHead, advance, next_payload, read_event
 from consilience.journal.order import canonical_order
@@ -25,7 +26,13 @@ def make_feeds(choices: list[tuple[int, bool, bool]]) -> list[Event]:
         body: object = PhaseSwitched(phase="explore", figures={"n": at}, reason="x")
         if at == 0:
             body = HiveFounded(
-                problem="p", specification="", roles={}, supply="0", witnesses=(AUTHORS[0].did,), auditors=()
+                problem="p",
+                specification="",
+                policy=Policy(),
+                roles={},
+                supply="0",
+                witnesses=(AUTHORS[0].did,),
+                auditors=(),
             )
         elif closes and author == 0:
             epoch += 1

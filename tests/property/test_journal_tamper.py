@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from consilience.core.artifact import Artifact, ArtifactFile, artifact_bytes, artifact_id
 from consilience.core.bodies import CandidateProposed, HiveFounded, PhaseSwitched, TrialStarted
 from consilience.core.hypothesis import Hypothesis
-from consilience.core.study import Spend
+from consilience.core.study import Policy, Spend
 from consilience.identity.keys import EnvelopeVerifier, Identity
 from consilience.journal.device import claim_feed
 from consilience.journal.journal import JOURNAL_NAME, Journal
@@ -31,6 +31,7 @@ def write_journal(folder: Path, identity: Identity) -> Path:
         HiveFounded(
             problem="0" * 64,
             specification=journal.put(b"{}"),
+            policy=Policy(),
             roles={"owner": (identity.did,)},
             supply="0",
             witnesses=(identity.did,),

@@ -18,7 +18,7 @@ from msgspec import Struct
 from consilience.core.hypothesis import Hypothesis
 from consilience.core.outcome import Failure, Isolation, Resources
 from consilience.core.ports import Phase
-from consilience.core.study import Spend, StudySettings
+from consilience.core.study import Policy, Spend, StudySettings
 
 TrialPurpose = Literal["baseline", "screen", "confirm", "told"]
 VerdictName = Literal["promoted", "discarded", "branched", "escalated"]
@@ -28,13 +28,15 @@ RecordStatus = Literal["keep", "discard", "crash"]
 
 
 class HiveFounded(Struct, frozen=True, kw_only=True):
-    """Genesis of a hive: one problem, its roles, supply of credits, witnesses and founding auditors.
+    """Genesis of a hive: one problem, its policy, roles, supply of credits, witnesses and founding auditors.
 
-    `problem` is the problem's id, `specification` the blob that describes it.
+    `problem` is the problem's id, `specification` the blob that describes it. `policy` is the one that the
+    hive was founded under; a study may state a later version.
     """
 
     problem: str
     specification: str
+    policy: Policy
     roles: dict[str, tuple[str, ...]]
     supply: str
     witnesses: tuple[str, ...]

@@ -17,7 +17,7 @@ from consilience.core.outcome import IsolationLevel
 Autonomy = Literal["suggest", "sandbox", "auto", "portfolio"]
 
 
-class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Budget(Struct, frozen=True, kw_only=True):
     """Total limits of a study; None is no limit."""
 
     trials: int | None = None
@@ -52,7 +52,7 @@ class Spend(Struct, frozen=True, kw_only=True):
         )
 
 
-class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Policy(Struct, frozen=True, kw_only=True):
     """What the loop must and may do.
 
     Attributes:

@@ -21,7 +21,7 @@ from consilience.core.canonical import canonical_bytes
 from consilience.core.events import Event
 from consilience.core.ports import Clock, LoadedProblem, Proposer
 from consilience.core.problem import problem_id
-from consilience.core.study import Spend, StudySettings
+from consilience.core.study import Policy, Spend, StudySettings
 from consilience.identity.keystore import load_or_create
 from consilience.journal.journal import Journal, fold
 from consilience.journal.views.run_state import RunStateView
@@ -84,7 +84,7 @@ class Session:
         try:
             hide_from_git(folder)
             session = cls(journal, loaded, clock, folder)
-            session._enter(signer.did, places.marks)
+            session._enter(signer.did, places.marks, study.policy)
             if resume:
                 session._release_in_flight()
             if resume or session.run_state.configured is None:
@@ -131,7 +131,7 @@ class Session:
     def _read_artifact(self, name: str) -> Artifact:
         return read_artifact(self.journal.get(name))
 
-    def _enter(self, did: str, marks: Path) -> None:
+    def _enter(self, did: str, marks: Path, policy: Policy) -> None:
         identifier = problem_id(self.loaded.problem)
         hive = self.journal.hive_of(identifier)
         events = self.journal.enter(hive or Journal.new_hive(), marks)
@@ -139,14 +139,15 @@ class Session:
             fold(view, events)
             self.journal.follow(view)
         if hive is None:
-            self.append(self._genesis(identifier, did))
+            self.append(self._genesis(identifier, did, policy))
 
-    def _genesis(self, identifier: str, did: str) -> HiveFounded:
+    def _genesis(self, identifier: str, did: str, policy: Policy) -> HiveFounded:
         for data in self.loaded.support.values():
             self.journal.put(data)
         return HiveFounded(
             problem=identifier,
             specification=self.journal.put(canonical_bytes(self.loaded.problem)),
+            policy=policy,
             roles={"owner": (did,)},
             supply="0",
             witnesses=(did,),
