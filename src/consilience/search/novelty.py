@@ -1,0 +1,139 @@
+"""Novelty: when two artifacts are the same candidate, and how far apart two different ones are.
+
+Rules:
+    1. Comments, formatting, docstrings and names of local variables do not make a candidate new;
+       constants, structure and parameter values do.
+    2. Equal normal forms have distance 0, and nothing else does.
+    3. Pure and cached by text: looking twice costs nothing.
+
+Data flow: Artifact -> normal form (novelty gate) and shapes (distance -> governor).
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
+
+from consilience.core.artifact import Artifact
+from consilience.core.canonical import canonical_bytes, sha256_hex
+from consilience.core.problem import ParameterValue
+
+_CACHED_TEXTS = 1024
+_SHAPE_HEIGHT = 2  # a node with its children and grandchildren: small edits touch few shapes
+_LEAST = 1e-6  # of different artifacts, whatever rounds to nothing
+
+Shapes = Counter[str]
+
+
+def normal_form(artifact: Artifact) -> str:
+    """Name what an artifact does, as far as its syntax shows: equal candidates have equal names."""
+    files = {file.path: _normal_text(file.path, file.text) for file in artifact.files}
+    return sha256_hex(canonical_bytes({"files": files, "parameters": artifact.parameters}))
+
+
+def distance(one: Artifact, other: Artifact) -> float:
+    """Return how different two artifacts are, from 0 (equal) to 1 (nothing in common).
+
+    For files the generalised Jaccard distance between the multisets of small syntax shapes; for parameters
+    the mean relative change; over all of them the mean, weighted by the number of files and one for parameters.
+    """
+    if normal_form(one) == normal_form(other):
+        return 0.0
+    texts, others = _texts(one), _texts(other)
+    parts = [
+        _shape_distance(_shapes(path, texts.get(path, "")), _shapes(path, others.get(path, "")))
+        for path in sorted(texts.keys() | others.keys())
+    ]
+    if one.parameters or other.parameters:
+        parts.append(_parameter_distance(one.parameters, other.parameters))
+    return max(sum(parts) / len(parts), _LEAST) if parts else 0.0
+
+
+def _texts(artifact: Artifact) -> dict[str, str]:
+    return {file.path: file.text for file in artifact.files}
+
+
+def _shape_distance(one: Shapes, other: Shapes) -> float:
+    union = sum((one | other).values())
+    return 1.0 - sum((one & other).values()) / union if union else 0.0
+
+
+def _parameter_distance(one: dict[str, ParameterValue], other: dict[str, ParameterValue]) -> float:
+    names = sorted(one.keys() | other.keys())
+    return sum(_value_distance(one.get(name), other.get(name)) for name in names) / len(names)
+
+
+def _value_distance(one: ParameterValue | None, other: ParameterValue | None) -> float:
+    if one == other:
+        return 0.0
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return min(abs(one - other) / max(abs(one), abs(other)), 1.0)
+    return 1.0
+
+
+@lru_cache(maxsize=_CACHED_TEXTS)
+def _normal_text(path: str, text: str) -> str:
+    tree = _tree(path, text)
+    return " ".join(text.split()) if tree is None else ast.dump(tree)
+
+
+@lru_cache(maxsize=_CACHED_TEXTS)
+def _shapes(path: str, text: str) -> Shapes:
+    """Return the shapes of a Python file, or the words of any other text."""
+    tree = _tree(path, text)
+    return Counter(text.split()) if tree is None else Counter(_shape(node, _SHAPE_HEIGHT) for node in _nodes(tree))
+
+
+def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    return (node for node in ast.walk(tree) if not isinstance(node, ast.expr_context))
+
+
+def _shape(node: ast.AST, height: int) -> str:
+    if isinstance(node, ast.Constant):
+        return repr(node.value)
+    if isinstance(node, ast.Name):
+        return node.id
+    below = [_shape(child, height - 1) for child in ast.iter_child_nodes(node)] if height else []
+    return f"{type(node).__name__}({','.join(below)})"
+
+
+@lru_cache(maxsize=_CACHED_TEXTS)
+def _tree(path: str, text: str) -> ast.Module | None:
+    """Return the normalised syntax tree of a Python file, None for any other text."""
+    if not path.endswith(".py"):
+        return None
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+    for node in ast.walk(tree):
+        _drop_docstring(node)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            _rename_locals(node)
+    return tree
+
+
+def _drop_docstring(node: ast.AST) -> None:
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node):
+        node.body = node.body[1:] or [ast.Pass()]
+
+
+def _rename_locals(function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    """Number the names that a function binds itself, in order of appearance.
+
+    Arguments keep their names (callers may use them), and a function that reaches outside its own scope
+    by `global`, `nonlocal` or a nested definition keeps all of its names: renaming there is not safe.
+    """
+    inside = list(ast.walk(function))[1:]
+    nested = (ast.Global, ast.Nonlocal, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+    if any(isinstance(node, nested) for node in inside):
+        return
+    arguments = {node.arg for node in inside if isinstance(node, ast.arg)}
+    stored = [node for node in inside if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    ordered = sorted(stored, key=lambda node: (node.lineno, node.col_offset))
+    numbers = {name: f"local_{place}" for place, name in enumerate(dict.fromkeys(node.id for node in ordered))}
+    for node in inside:
+        if isinstance(node, ast.Name) and node.id not in arguments:
+            node.id = numbers.get(node.id, node.id)
