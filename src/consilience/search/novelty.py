@@ -22,6 +22,7 @@ from consilience.core.problem import ParameterValue
 
 _CACHED_TEXTS = 1024
 _SHAPE_HEIGHT = 2  # a node with its children and grandchildren: small edits touch few shapes
+_NAMING_FIELDS = ("attr", "arg", "name", "module")  # what syntax nodes are told apart by, beside their children
 _LEAST = 1e-6  # of different artifacts, whatever rounds to nothing
 
 Shapes = Counter[str]
@@ -96,7 +97,8 @@ def _shape(node: ast.AST, height: int) -> str:
     if isinstance(node, ast.Name):
         return node.id
     below = [_shape(child, height - 1) for child in ast.iter_child_nodes(node)] if height else []
-    return f"{type(node).__name__}({','.join(below)})"
+    label = next((str(getattr(node, field)) for field in _NAMING_FIELDS if getattr(node, field, None)), "")
+    return f"{type(node).__name__} {label}({','.join(below)})"
 
 
 @lru_cache(maxsize=_CACHED_TEXTS)
