@@ -142,6 +142,8 @@ class ProposalView(Struct, frozen=True, kw_only=True):
         problem: what is being improved.
         parent: the candidate to build on (in exploitation the incumbent).
         incumbent: the best that has been promoted.
+        origin: where coordinates are counted from: the incumbent, or the candidate around which the space was
+            opened that the incumbent came out of.
         pool: other good candidates, best first, for recombination.
         tried: this operator's earlier proposals with their results, in order of proposal.
         phase: explore or exploit.
@@ -151,6 +153,7 @@ class ProposalView(Struct, frozen=True, kw_only=True):
     problem: Problem
     parent: Scored
     incumbent: Scored
+    origin: Scored
     pool: Sequence[Scored]
     tried: Sequence[Tried]
     phase: Phase

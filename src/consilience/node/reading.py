@@ -53,7 +53,7 @@ class StudyReader:
         self.hive = hive
         self.problem = msgspec.json.decode(journal.blob(genesis.specification), type=Problem)
         self.trials = TrialsView()
-        self.board = LeaderboardView(self.problem.objective)
+        self.board = LeaderboardView(self.problem.objective, self.problem.constraints)
         self.lineage = LineageView()
         self.budget = BudgetView()
         self.run_state = RunStateView()

@@ -101,6 +101,7 @@ def _view(state: SearchState, parent: Member, incumbent: Member, read: ReadArtif
         problem=state.problem,
         parent=_scored(parent, read),
         incumbent=_scored(incumbent, read),
+        origin=_scored(state.origin_of(incumbent), read),
         pool=[_scored(member, read) for member in state.pool if member is not parent],
         tried=(),
         phase=state.governor.phase,

@@ -96,6 +96,12 @@ class SearchState:
             raise LookupError("the study has not been configured")
         return self.settings
 
+    def origin_of(self, member: Member) -> Member:
+        """Return the candidate around which the space was opened that a member came out of; itself without one."""
+        while member.body.space and member.body.parents:
+            member = self.members[member.body.parents[0]]
+        return member
+
     def members_of(self, candidates: Iterable[str]) -> dict[str, Member]:
         """Return the members that have these artifact ids, by artifact id."""
         return {name: self.members[self.by_candidate[name]] for name in candidates if name in self.by_candidate}

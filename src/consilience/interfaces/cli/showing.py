@@ -66,10 +66,14 @@ def _show_ranking(console: Console, title: str, rows: list[BoardRow], top: int) 
     made = table(title, "place>", "trial>", "candidate", "mean>", "bound>", "runs>", "failed>", "verdict", "operator")
     for row in rows[:top]:
         figures = (number(row.mean), number(row.bound), str(row.runs), str(row.failures))
-        made.add_row(str(row.place), str(row.trial), row.candidate[:_SHORT], *figures, row.verdict, row.operator)
+        made.add_row(str(row.place), str(row.trial), row.candidate[:_SHORT], *figures, _verdict(row), row.operator)
     console.print(made)
     if len(rows) > top:
         console.print(f"... and {len(rows) - top} more (--top {len(rows)})")
+
+
+def _verdict(row: BoardRow) -> str:
+    return f"{row.verdict} (breaks a constraint)" if row.violates else row.verdict
 
 
 def _show_records(console: Console, report: BoardReport, top: int) -> None:

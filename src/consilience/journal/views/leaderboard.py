@@ -3,7 +3,8 @@
 Rules:
     1. A candidate's place is the lower confidence bound of its mean score, so that one lucky run does
        not lead. Ties go to more runs, then to the earlier candidate.
-    2. Only results that share a comparability key are ranked together; foreign records never are.
+    2. A candidate that breaks a constraint stands behind all that hold them.
+    3. Only results that share a comparability key are ranked together; foreign records never are.
 
 Source: one-sided 95 % bound of a mean with known spread, mean - 1.645 * s / sqrt(n); s is the noise floor.
 
@@ -19,7 +20,7 @@ from msgspec import Struct
 
 from consilience.core.bodies import CandidateProposed, NoiseMeasured, TrialFinished, TrialStarted, VerdictReached
 from consilience.core.events import Event
-from consilience.core.problem import Objective
+from consilience.core.problem import Constraint, Objective
 
 _ONE_SIDED_95 = 1.645
 
@@ -34,6 +35,7 @@ class BoardRow(Struct, frozen=True, kw_only=True):
     bound: float
     runs: int
     failures: int
+    violates: bool
     verdict: str
     operator: str
     events: tuple[str, ...]
@@ -47,6 +49,7 @@ class _Standing:
         self.trial = -1
         self.scores: list[float] = []
         self.failures = 0
+        self.violates = False
         self.verdict = ""
         self.events: list[str] = []
 
@@ -54,8 +57,9 @@ class _Standing:
 class LeaderboardView:
     """Fold of scores by comparability key and candidate."""
 
-    def __init__(self, objective: Objective) -> None:
+    def __init__(self, objective: Objective, constraints: tuple[Constraint, ...] = ()) -> None:
         self._objective = objective
+        self._constraints = constraints
         self._candidates: dict[str, CandidateProposed] = {}
         self._started: dict[str, TrialStarted] = {}
         self._keys: dict[str, dict[str, _Standing]] = defaultdict(dict)
@@ -94,6 +98,7 @@ class LeaderboardView:
         standing.events.append(event.id)
         if body.failure is None:
             standing.scores.append(body.metrics[self._objective.metric])
+            standing.violates |= not all(constraint.holds(body.metrics) for constraint in self._constraints)
         else:
             standing.failures += 1
 
@@ -110,10 +115,15 @@ class LeaderboardView:
         half_width = _ONE_SIDED_95 * self._spread / math.sqrt(len(standing.scores))
         return self._mean(standing) - half_width * (1 if self._objective.direction == "maximize" else -1)
 
-    def _rank(self, standing: _Standing) -> tuple[bool, float, int, int]:
+    def _rank(self, standing: _Standing) -> tuple[int, float, int, int]:
         if not standing.scores:
-            return (True, 0.0, 0, standing.trial)
-        return (False, -self._objective.gain(self._bound(standing), 0.0), -len(standing.scores), standing.trial)
+            return (2, 0.0, 0, standing.trial)
+        return (
+            int(standing.violates),
+            -self._objective.gain(self._bound(standing), 0.0),
+            -len(standing.scores),
+            standing.trial,
+        )
 
     def _row(self, place: int, standing: _Standing) -> BoardRow:
         scored = bool(standing.scores)
@@ -125,6 +135,7 @@ class LeaderboardView:
             bound=self._bound(standing) if scored else math.nan,
             runs=len(standing.scores),
             failures=standing.failures,
+            violates=standing.violates,
             verdict=standing.verdict or ("baseline" if not standing.candidate.parents else "open"),
             operator=standing.candidate.hypothesis.operator,
             events=tuple(standing.events),

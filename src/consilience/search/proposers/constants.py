@@ -1,0 +1,112 @@
+"""Numeric constants lifted from the editable parts of a program, to be moved like parameters.
+
+Rules:
+    1. Subscripts, slices and the whole-number arguments of `range` count as structure and stay.
+    2. A whole number stays whole; a float is written so that it reads back exactly.
+    3. A minus before a literal belongs to its value.
+
+Data flow: artifact text -> Constant sites -> values -> new text.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from functools import lru_cache
+
+import libcst as cst
+from msgspec import Struct
+
+from consilience.core.artifact import Artifact
+from consilience.search.proposers.syntax import Source, parse, replace_bytes, sources
+
+_CACHED_TEXTS = 256
+_LARGEST = 1e12  # larger values are sentinels (infinity, masks), not settings
+
+
+class Constant(Struct, frozen=True, kw_only=True):
+    """One literal: its file, byte range, value, whether it is whole, and what it is called."""
+
+    path: str
+    start: int
+    end: int
+    value: float
+    whole: bool
+    name: str
+    place: str
+
+
+def constants_of(artifact: Artifact) -> tuple[Constant, ...]:
+    """Return the movable constants of an artifact, in order of file and position."""
+    return tuple(constant for source in sources(artifact) for constant in _constants(source.path, source.text))
+
+
+def with_values(artifact: Artifact, changes: dict[Constant, float]) -> Artifact:
+    """Return the artifact in which some constants have other values."""
+    for path in sorted({constant.path for constant in changes}):
+        replacements = tuple(
+            (constant.start, constant.end, written(constant, value))
+            for constant, value in changes.items()
+            if constant.path == path
+        )
+        artifact = artifact.with_text(path, replace_bytes(artifact.text(path), replacements))
+    return artifact
+
+
+def written(constant: Constant, value: float) -> str:
+    """Return a value as source text for the place of a constant."""
+    text = str(round(value)) if constant.whole else repr(float(value))
+    return f"({text})" if text.startswith("-") and constant.value >= 0 else text
+
+
+@lru_cache(maxsize=_CACHED_TEXTS)
+def _constants(path: str, text: str) -> tuple[Constant, ...]:
+    source = parse(path, text)
+    if source is None:
+        return ()
+    found = (_constant(source, node) for node in source.nodes() if isinstance(node, cst.Integer | cst.Float))
+    return tuple(constant for constant in found if constant is not None)
+
+
+def _constant(source: Source, node: cst.Integer | cst.Float) -> Constant | None:
+    value = ast.literal_eval(node.value)
+    if not math.isfinite(value) or abs(value) > _LARGEST or _is_structure(source, node):
+        return None
+    start, end = source.span(node)
+    above = source.parent(node)
+    if isinstance(above, cst.UnaryOperation) and isinstance(above.operator, cst.Minus):
+        value, (start, end) = -value, source.span(above)
+    return Constant(
+        path=source.path,
+        start=start,
+        end=end,
+        value=float(value),
+        whole=isinstance(node, cst.Integer),
+        name=_name(source, node),
+        place=source.place(node),
+    )
+
+
+def _is_structure(source: Source, node: cst.CSTNode) -> bool:
+    """Tell whether a literal selects or counts rather than sets: an index, or a small argument of `range`."""
+    for above in source.ancestors(node):
+        if isinstance(above, cst.SubscriptElement | cst.Annotation):
+            return True
+        if isinstance(above, cst.Call):
+            small = isinstance(node, cst.Integer) and node.value in {"0", "1"}
+            return small and isinstance(above.func, cst.Name) and above.func.value in {"range", "enumerate"}
+        if isinstance(above, cst.BaseStatement):
+            return False
+    return False
+
+
+def _name(source: Source, node: cst.CSTNode) -> str:
+    """Return the name that a literal is assigned or passed to, else its place."""
+    for above in source.ancestors(node):
+        if isinstance(above, cst.Assign):
+            return source.code(above.targets[0].target)
+        if isinstance(above, cst.Arg) and above.keyword is not None:
+            return above.keyword.value
+        if isinstance(above, cst.BaseStatement | cst.Arg):
+            break
+    return source.place(node)
