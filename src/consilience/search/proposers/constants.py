@@ -62,8 +62,11 @@ def written(constant: Constant, value: float) -> str:
 @lru_cache(maxsize=_CACHED_TEXTS)
 def _constants(path: str, text: str) -> tuple[Constant, ...]:
     source = parse(path, text)
-    if source is None:
-        return ()
+    return constants_in(source) if source is not None else ()
+
+
+def constants_in(source: Source) -> tuple[Constant, ...]:
+    """Return the movable constants of one parsed file."""
     found = (_constant(source, node) for node in source.nodes() if isinstance(node, cst.Integer | cst.Float))
     return tuple(constant for constant in found if constant is not None)
 
@@ -109,4 +112,4 @@ def _name(source: Source, node: cst.CSTNode) -> str:
             return above.keyword.value
         if isinstance(above, cst.BaseStatement | cst.Arg):
             break
-    return source.place(node)
+    return f"the number in {source.place(node)}"
