@@ -25,8 +25,9 @@ PRIOR_SUCCESS = 1.0
 PRIOR_FAILURE = 2.0  # mild pessimism, so that an operator has to earn its place
 
 REWARD_PROMOTED = 1.0
-REWARD_NEAR = 0.3  # ran, and its gain was not a loss
-REWARD_RAN = 0.1
+REWARD_NEAR = 0.3  # a gain that was too small, or not beyond the noise
+REWARD_RAN = 0.05  # ran, and showed that the change does not help
+REWARD_IDLE = 0.01  # changed nothing at all: a waste of a trial
 REWARD_FAILED = 0.0
 
 

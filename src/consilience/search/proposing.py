@@ -11,6 +11,7 @@ Data flow: SearchState + blobs -> proposers -> novelty gate -> CandidateProposed
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
@@ -24,7 +25,8 @@ from consilience.core.ports import ProposalView, Proposer, Scored
 from consilience.search.novelty import distance, normal_form
 from consilience.search.state import Member, SearchState
 
-ATTEMPTS = 60  # refused or empty offers before the space counts as exhausted
+ATTEMPTS = 200  # empty or refused offers, of all operators, before the space counts as exhausted
+PATIENCE = 8  # empty or refused offers of one operator before another is asked
 BUILD_ON_INCUMBENT = 0.5  # chance that an exploring step builds on the incumbent all the same
 
 ReadArtifact = Callable[[str], Artifact]
@@ -60,33 +62,34 @@ def propose_next(state: SearchState, proposers: Sequence[Proposer], read: ReadAr
     if incumbent is None:
         return None
     repeats = 0
+    barren: Counter[str] = Counter()
     for attempt in range(ATTEMPTS):
         stream = derive_stream(state.study.seed, "propose", len(state.members), attempt)
-        proposal = _ask(state, incumbent, proposers, read, stream)
-        if proposal is None:
-            continue
-        form = normal_form(proposal.artifact)
-        if form not in state.forms:
+        view = _view(state, _choose_parent(state, incumbent, stream), incumbent, read)
+        operator = _choose_operator(state, proposers, view, barren, stream)
+        if operator is None:
+            return None
+        proposal = operator.propose(replace(view, tried=state.tried.get(operator.operator, [])), stream)
+        form = normal_form(proposal.artifact) if proposal is not None else ""
+        if proposal is not None and form not in state.forms:
             return _offer(state, proposal, form, repeats, read)
-        repeats += 1
+        repeats += proposal is not None
+        barren[operator.operator] += 1
     return None
 
 
-def _ask(
+def _choose_operator(
     state: SearchState,
-    incumbent: Member,
     proposers: Sequence[Proposer],
-    read: ReadArtifact,
+    view: ProposalView,
+    barren: Counter[str],
     stream: random.Random,
-) -> Proposal | None:
-    parent = _choose_parent(state, incumbent, stream)
-    view = _view(state, parent, incumbent, read)
-    fitting = {proposer.operator: proposer for proposer in proposers if proposer.applies(view)}
+) -> Proposer | None:
+    """Return the operator to ask; one that gave nothing new a few times is not asked again for this candidate."""
+    fitting = {p.operator: p for p in proposers if barren[p.operator] < PATIENCE and p.applies(view)}
     if not fitting:
         return None
-    operator = state.credit.choose(tuple(fitting), state.governor.phase, stream)
-    view = replace(view, tried=state.tried.get(operator, []))
-    return fitting[operator].propose(view, stream)
+    return fitting[state.credit.choose(tuple(fitting), state.governor.phase, stream)]
 
 
 def _choose_parent(state: SearchState, incumbent: Member, stream: random.Random) -> Member:

@@ -33,7 +33,7 @@ from consilience.core.ports import Tried
 from consilience.core.problem import Problem
 from consilience.core.study import StudySettings
 from consilience.journal.views.budget import BudgetView
-from consilience.search.credit import REWARD_FAILED, REWARD_NEAR, REWARD_PROMOTED, REWARD_RAN, CreditBook
+from consilience.search.credit import REWARD_FAILED, REWARD_IDLE, REWARD_NEAR, REWARD_PROMOTED, REWARD_RAN, CreditBook
 from consilience.search.governor import Governor
 from consilience.search.noise import NoiseFloor, pool
 
@@ -218,4 +218,7 @@ def _reward(member: Member, body: VerdictReached) -> float:
         return REWARD_PROMOTED
     if member.failure or member.violation:
         return REWARD_FAILED
-    return REWARD_NEAR if body.figures.get("gain", 0.0) >= 0.0 else REWARD_RAN
+    gain = body.figures.get("gain", 0.0)
+    if gain == 0.0:
+        return REWARD_IDLE
+    return REWARD_NEAR if gain > 0.0 else REWARD_RAN

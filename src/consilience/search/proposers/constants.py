@@ -21,6 +21,7 @@ from consilience.core.artifact import Artifact
 from consilience.search.proposers.syntax import Source, parse, replace_bytes, sources
 
 _CACHED_TEXTS = 256
+_SMALLEST_SETTING = 3
 _LARGEST = 1e12  # larger values are sentinels (infinity, masks), not settings
 
 
@@ -39,6 +40,20 @@ class Constant(Struct, frozen=True, kw_only=True):
 def constants_of(artifact: Artifact) -> tuple[Constant, ...]:
     """Return the movable constants of an artifact, in order of file and position."""
     return tuple(constant for source in sources(artifact) for constant in _constants(source.path, source.text))
+
+
+def settings_of(artifact: Artifact) -> tuple[Constant, ...]:
+    """Return the constants that look like settings: not 0, 1 or -1, and no whole number below 3.
+
+    Those are mostly structure (an identity, a count, a factor of a formula): moved all at once they break
+    a program. `constant-drift` still tries them one by one.
+    """
+    return tuple(constant for constant in constants_of(artifact) if _is_setting(constant))
+
+
+def _is_setting(constant: Constant) -> bool:
+    smallest = _SMALLEST_SETTING if constant.whole else 0.0
+    return abs(constant.value) not in (0.0, 1.0) and abs(constant.value) >= smallest
 
 
 def with_values(artifact: Artifact, changes: dict[Constant, float]) -> Artifact:

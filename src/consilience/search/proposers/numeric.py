@@ -30,7 +30,7 @@ from consilience.core.chance import derive_seed
 from consilience.core.hypothesis import Hypothesis, Proposal
 from consilience.core.ports import ProposalView, Tried
 from consilience.core.problem import Parameter, ParameterValue
-from consilience.search.proposers.constants import Constant, constants_of, with_values, written
+from consilience.search.proposers.constants import Constant, settings_of, with_values, written
 from consilience.search.proposers.values import from_unit, to_unit
 
 MOST_DIMENSIONS = 60  # beyond, a covariance matrix learns nothing within usual budgets
@@ -50,7 +50,7 @@ class NumericProposer:
 
     def applies(self, view: ProposalView) -> bool:
         """Tell whether there are numbers, and not too many."""
-        size = len(view.problem.surface.parameters) + len(constants_of(view.origin.artifact))
+        size = len(view.problem.surface.parameters) + len(settings_of(view.origin.artifact))
         return 0 < size <= MOST_DIMENSIONS
 
     def propose(self, view: ProposalView, stream: random.Random) -> Proposal | None:  # noqa: ARG002  its own seeds
@@ -112,7 +112,7 @@ class Space:
     def __init__(self, parameters: tuple[Parameter, ...], artifact: Artifact) -> None:
         self._parameters = parameters
         self._artifact = artifact
-        self._constants = constants_of(artifact)
+        self._constants = settings_of(artifact)
         self.size = len(parameters) + len(self._constants)
         self.name = artifact_id(artifact)
 

@@ -10,15 +10,16 @@ Data flow: artifact text -> LibCST with positions -> edit sites -> new text.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator
 from functools import lru_cache
 
 import libcst as cst
-from libcst.metadata import ByteSpanPositionProvider, MetadataWrapper, ParentNodeProvider, PositionProvider
+from libcst.metadata import ByteSpanPositionProvider, MetadataWrapper
 from msgspec import Struct
 
 from consilience.core.artifact import Artifact
-from consilience.core.blocks import editable_spans, is_editable
+from consilience.core.blocks import editable_spans, is_editable, split_lines
 
 _CACHED_TEXTS = 64  # a parsed program with positions is some hundred kilobytes
 
@@ -31,25 +32,30 @@ class Source:
         self.text = text
         self.data = text.encode()
         wrapper = MetadataWrapper(cst.parse_module(self.data), unsafe_skip_copy=True)
-        self.module = wrapper.module
-        self._spans = editable_spans(text)
         self._bytes = wrapper.resolve(ByteSpanPositionProvider)
-        self._lines = wrapper.resolve(PositionProvider)
-        self._parents = wrapper.resolve(ParentNodeProvider)
+        self._starts = _line_starts(self.data)
+        self._spans = editable_spans(text)
+        self._parents: dict[cst.CSTNode, cst.CSTNode] = {}
+        self._nodes = tuple(self._walk(wrapper.module))
 
-    def nodes(self) -> Iterator[cst.CSTNode]:
-        """Yield every editable node, in order of position."""
-        stack: list[cst.CSTNode] = [self.module]
+    def nodes(self) -> tuple[cst.CSTNode, ...]:
+        """Return every editable node, in order of position."""
+        return self._nodes
+
+    def _walk(self, module: cst.Module) -> Iterator[cst.CSTNode]:
+        stack: list[cst.CSTNode] = [module]
         while stack:
             node = stack.pop()
-            if node in self._lines and self.editable(node):
+            if node in self._bytes and self.editable(node):
                 yield node
-            stack.extend(reversed(node.children))
+            below = node.children
+            self._parents.update(dict.fromkeys(below, node))
+            stack.extend(reversed(below))
 
     def editable(self, node: cst.CSTNode) -> bool:
         """Tell whether the node lies wholly inside one editable span."""
-        place = self._lines[node]
-        return is_editable(self._spans, place.start.line, place.end.line)
+        start, end = self.span(node)
+        return is_editable(self._spans, self._line_at(start), self._line_at(max(end - 1, start)))
 
     def span(self, node: cst.CSTNode) -> tuple[int, int]:
         """Return where a node's bytes start and end."""
@@ -58,7 +64,10 @@ class Source:
 
     def line(self, node: cst.CSTNode) -> int:
         """Return the line a node starts on, from 1."""
-        return int(self._lines[node].start.line)
+        return self._line_at(self.span(node)[0])
+
+    def _line_at(self, offset: int) -> int:
+        return bisect.bisect_right(self._starts, offset)
 
     def parent(self, node: cst.CSTNode) -> cst.CSTNode | None:
         """Return a node's parent."""
@@ -80,6 +89,14 @@ class Source:
         """Name where a node is: ``pack():41``, or ``:12`` outside any function."""
         functions = [above.name.value for above in self.ancestors(node) if isinstance(above, cst.FunctionDef)]
         return f"{functions[0]}():{self.line(node)}" if functions else f"{self.path}:{self.line(node)}"
+
+
+def _line_starts(data: bytes) -> list[int]:
+    """Return the byte offset at which each line starts, lines counted as `core.blocks` counts them."""
+    starts = [0]
+    for line in split_lines(data.decode()):
+        starts.append(starts[-1] + len(line.encode()))
+    return starts[:-1] if len(starts) > 1 else starts
 
 
 class Edit(Struct, frozen=True, kw_only=True):
