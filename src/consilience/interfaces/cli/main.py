@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 verification failed, 4 environment, 130
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 
@@ -12,35 +13,49 @@ import click
 
 from consilience import version
 from consilience.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, ConsilienceError, UsageError
-from consilience.interfaces.cli import journal_commands, run_commands, study_commands
 from consilience.interfaces.cli.output import print_error
 
+COMMANDS = {
+    "init": "run_commands",
+    "run": "run_commands",
+    "board": "study_commands",
+    "show": "study_commands",
+    "log": "study_commands",
+    "diff": "study_commands",
+    "apply": "study_commands",
+    "export": "study_commands",
+    "replay": "study_commands",
+    "verify": "journal_commands",
+    "import": "journal_commands",
+    "cancel": "journal_commands",
+    "backup": "journal_commands",
+    "gc": "journal_commands",
+    "doctor": "run_commands",
+    "config": "run_commands",
+}
+_PYTHON_NAMES = {"import": "import_"}  # a keyword of the language
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class LazyGroup(click.Group):
+    """Loads a command's module when the command is asked for: `verify` need not wait for what `run` imports."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """Return the verbs in the order in which people meet them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's
+        """Return one verb."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"consilience.interfaces.cli.{COMMANDS[cmd_name]}")
+        found: click.Command = getattr(module, _PYTHON_NAMES.get(cmd_name, cmd_name))
+        return found
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version(), prog_name="consilience")
 def consilience() -> None:
     """Improve anything that can be measured; every result can be re-run, traced and taken back."""
-
-
-for command in (
-    run_commands.init,
-    run_commands.run,
-    study_commands.board,
-    study_commands.show,
-    study_commands.log,
-    study_commands.diff,
-    study_commands.apply,
-    study_commands.export,
-    study_commands.replay,
-    journal_commands.verify,
-    journal_commands.import_,
-    journal_commands.cancel,
-    journal_commands.backup,
-    journal_commands.gc,
-    run_commands.doctor,
-    run_commands.config,
-):
-    consilience.add_command(command)
 
 
 def main(arguments: list[str]) -> int:

@@ -22,7 +22,6 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import cmaes
 import numpy as np
 
 from consilience.core.artifact import Artifact, artifact_id
@@ -118,6 +117,8 @@ class Space:
 
     def optimiser(self, seed: int) -> Any:
         """Return a fresh optimiser centred on the origin."""
+        import cmaes  # noqa: PLC0415  it imports SciPy where there is one: most of a second that few commands need
+
         centre = [min(max(to_unit(p, self._artifact.parameters[p.name]), 0.0), 1.0) for p in self._parameters]
         bounds = [(0.0, 1.0)] * len(self._parameters) + [(-1.0, 1.0)] * len(self._constants)
         centre += [0.0] * len(self._constants)
