@@ -80,17 +80,17 @@ class Machine:
             "XDG_CACHE_HOME": str(home / "cache"),
         }
 
-    def problem(self, name: str = "valley", *, program: bool = False, **replaced: str) -> Path:
+    def problem(self, name: str = "valley", *, with_program: bool = False, **replaced: str) -> Path:
         """Write a small problem; `replaced` maps a file's stem to another text."""
         folder = self.home / name
         folder.mkdir()
         text = PROBLEM
-        if program:
+        if with_program:
             start = text.index("[parameters.x]")
             text = text[:start] + '[artifact]\nfiles = ["program.py"]\n\n' + text[text.index("[evaluator]") :]
             (folder / "program.py").write_text(replaced.get("program", PROGRAM))
         (folder / "problem.toml").write_text(replaced.get("problem", text))
-        default = PROGRAM_EVALUATOR if program else EVALUATOR
+        default = PROGRAM_EVALUATOR if with_program else EVALUATOR
         (folder / "evaluator.py").write_text(replaced.get("evaluator", default))
         return folder
 

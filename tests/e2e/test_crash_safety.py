@@ -52,7 +52,7 @@ def kill_once(machine: Machine, folder: Path, delay: float) -> str:
 
 
 def test_killed_fifty_times_and_still_whole(machine: Machine) -> None:
-    folder = machine.problem(program=True)
+    folder = machine.problem(with_program=True)
     state = folder / ".consilience"
     chance = random.Random(20)
     seen: dict[str, Any] = {}

@@ -66,7 +66,7 @@ def strip(value: Any) -> Any:
 
 
 def run_once(machine: Machine, name: str) -> Path:
-    folder = machine.problem(name, program=True)
+    folder = machine.problem(name, with_program=True)
     done = machine.run("run", str(folder), "--trials", str(TRIALS), "-q")
     assert done.returncode == 0, done.stderr
     return folder
@@ -88,7 +88,7 @@ def test_two_machines_agree_to_the_byte(machine: Machine) -> None:
 def test_an_interrupted_run_ends_as_an_undisturbed_one(machine: Machine, number: signal.Signals) -> None:
     calm = run_once(machine, "valley")
     disturbed = other_machine(machine)
-    folder = disturbed.problem("valley", program=True)
+    folder = disturbed.problem("valley", with_program=True)
     for delay in (0.1, 0.35, 0.6):
         process = disturbed.start("run", str(folder), "--trials", str(TRIALS), "--json")
         assert process.stdout is not None

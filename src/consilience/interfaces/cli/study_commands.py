@@ -98,7 +98,8 @@ def apply(trial: str | None, branch: str, folder: str, state: str, as_json: bool
     applied = apply_candidate(reader, loaded.root, row, branch)
     reader.close()
     settings = options.resolve_settings(loaded, {"state": state or None})
-    with open_session(loaded, settings, options.places(), options.passphrase()) as session:
+    read = msgspec.structs.replace(loaded, problem=reader.problem)  # the event belongs where the result is
+    with open_session(read, settings, options.places(), options.passphrase()) as session:
         session.append(ArtifactApplied(proposed=applied.proposed, target=applied.target, commit=applied.commit))
         session.commit()
     emit(applied, lambda console: console.print(_applied(applied)), as_json=as_json)
