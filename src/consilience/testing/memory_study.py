@@ -1,0 +1,115 @@
+"""A whole study in memory: the real engine on a fake executor, without disk, keys or processes.
+
+Rules:
+    1. Decisions, events and folds are the product's own; only signing, storing and running are left out.
+    2. The events say nothing of who signed them: never for anything but tests and simulations.
+
+Data flow: problem, settings, proposers, score function -> engine steps -> events -> SearchState.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from consilience.core.artifact import Artifact, artifact_id
+from consilience.core.bodies import HiveFounded, StudyConfigured, TrialFinished, TrialStarted
+from consilience.core.events import Event, payload_bytes
+from consilience.core.outcome import Isolation, Resources
+from consilience.core.ports import Proposer
+from consilience.core.problem import Problem, problem_id
+from consilience.core.study import Spend, StudySettings
+from consilience.journal.feed import FeedHead, advance, next_payload, read_event
+from consilience.search.engine import ProposeBaseline, Record, RunTrial, Stop, next_step
+from consilience.search.proposing import Offer, propose_baseline, propose_next
+from consilience.search.state import SearchState
+
+Score = Callable[[Artifact, int], float]
+_ISOLATION = Isolation(level="none", domain="told")
+
+
+class MemoryStudy:
+    """Runs one study; `events` and `state` are what a journal would hold."""
+
+    def __init__(
+        self, problem: Problem, baseline: Artifact, settings: StudySettings, proposers: Sequence[Proposer], score: Score
+    ) -> None:
+        self.state = SearchState(problem)
+        self.events: list[Event] = []
+        self._artifacts: dict[str, Artifact] = {}
+        self._baseline = baseline
+        self._proposers = proposers
+        self._score = score
+        self._head = FeedHead(hive="memory", author="nobody", feed="memory")
+        policy = settings.policy
+        genesis = HiveFounded(
+            problem=problem_id(problem),
+            specification="",
+            policy=policy,
+            roles={},
+            supply="0",
+            witnesses=("nobody",),
+            auditors=(),
+        )
+        self._append(genesis)
+        self._append(StudyConfigured(version=1, settings=settings))
+
+    def run(self) -> Stop:
+        """Carry out steps until the engine stops."""
+        while True:
+            step = next_step(self.state)
+            if isinstance(step, Stop):
+                return step
+            if isinstance(step, RunTrial):
+                self._run_trial(step)
+            elif isinstance(step, Record):
+                self._append(step.body)
+            else:
+                first = isinstance(step, ProposeBaseline)
+                offer = propose_baseline(self._baseline) if first else self._propose()
+                if offer is None:
+                    return Stop(reason="exhausted", message="no new candidate")
+                self._artifacts[artifact_id(offer.artifact)] = offer.artifact
+                self._append(offer.body)
+
+    def artifact(self, candidate: str) -> Artifact:
+        """Return a candidate's artifact."""
+        return self._artifacts[candidate]
+
+    def _propose(self) -> Offer | None:
+        return propose_next(self.state, self._proposers, self.artifact)
+
+    def _run_trial(self, step: RunTrial) -> None:
+        started = TrialStarted(
+            number=step.number,
+            proposed=step.proposed,
+            seed=step.seed,
+            purpose=step.purpose,
+            reserved=step.reservation.spend,
+        )
+        event = self._append(started)
+        artifact = self.artifact(self.state.members[step.proposed].body.candidate)
+        metric = self.state.problem.objective.metric
+        self._append(_finished(event.id, {metric: self._score(artifact, step.seed)}))
+
+    def _append(self, body: Any) -> Event:
+        event = read_event(payload_bytes(next_payload(self._head, body, at=0)), "")
+        self._head = advance(self._head, event)
+        self.events.append(event)
+        self.state.apply(event)
+        return event
+
+
+def _finished(started: str, metrics: dict[str, float]) -> TrialFinished:
+    return TrialFinished(
+        started=started,
+        metrics=metrics,
+        failure=None,
+        resources=Resources(),
+        spent=Spend(trials=1),
+        isolation=_ISOLATION,
+        comparability_key="memory",
+        environment="memory",
+        log="",
+        feedback="",
+    )
