@@ -1,4 +1,3 @@
-# ruff: noqa: S101 - asserting is what a conformance suite does
 """The contract of executors as a test class: inherit it, supply an executor and an artifact, and run pytest.
 
 Rules:
