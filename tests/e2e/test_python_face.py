@@ -49,3 +49,16 @@ def test_what_is_not_finite_is_a_failure(shell: Shell) -> None:
     study.tell(study.ask(), {"depth": float("inf")})
     study.close()
     assert study.trials[0]["reason"] == "non_finite"
+
+
+def test_told_scores_and_run_scores_are_never_compared(shell: Shell) -> None:
+    shell.machine.problem()
+    told = consilience.study("valley", trials=25)
+    for _ in range(25):
+        told.tell(told.ask(), -1000.0)
+    told.close()
+    found = consilience.study("valley", trials=60).run()
+    assert found.baseline == pytest.approx(28.5), "the run has measured its own baseline"
+    assert found.best > -1.0
+    rankings = consilience.study("valley").board().rankings
+    assert len(rankings) == 2

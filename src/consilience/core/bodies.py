@@ -53,10 +53,12 @@ class StudyConfigured(Struct, frozen=True, kw_only=True):
 class RunStarted(Struct, frozen=True, kw_only=True):
     """A process began to work on the study, on this machine.
 
+    `comparability_key` is that of the run's outcomes: only scores under the same key are compared.
     `environment` is the digest, `environment_blob` its description, `software` our version.
     """
 
     study: str
+    comparability_key: str
     environment: str
     environment_blob: str
     isolation: Isolation

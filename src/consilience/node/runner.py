@@ -46,11 +46,18 @@ class Runner:
     def start(self, environment: EnvironmentDescription, isolation: Isolation) -> None:
         """Record that this process works on the study now."""
         session = self._session
-        digest = environment_digest(environment)
+        platform = "told" if isolation.domain == "told" else environment.platform_class
+        problem = session.loaded.problem
+        self._context = RunContext(
+            comparability_key=comparability_key(problem, platform),
+            environment=environment_digest(environment),
+            metric=problem.objective.metric,
+        )
         self._run = session.append(
             RunStarted(
                 study=session.run_state.study_event,
-                environment=digest,
+                comparability_key=self._context.comparability_key,
+                environment=self._context.environment,
                 environment_blob=session.journal.put(canonical_bytes(environment)),
                 isolation=isolation,
                 workers=1,
@@ -58,13 +65,6 @@ class Runner:
             )
         )
         session.commit()
-        platform = "told" if isolation.domain == "told" else environment.platform_class
-        problem = session.loaded.problem
-        self._context = RunContext(
-            comparability_key=comparability_key(problem, platform),
-            environment=digest,
-            metric=problem.objective.metric,
-        )
         self._accounted_ms = session.clock.elapsed_ms()
 
     def run(self, executor: Executor) -> Stop:

@@ -3,7 +3,8 @@
 Rules:
     1. Only events change it, so a resumed loop stands exactly where the killed one stood.
     2. Nothing in it reads event ids to decide, nor `at`, nor the order of arrival.
-    3. Cost per event is constant: nothing here is recomputed over the history.
+    3. Scores are compared under one comparability key only: another key measures its own baseline.
+    4. Cost per event is constant, but for a change of key.
 
 Data flow: journal -> `apply` -> `engine.next_step`, `proposing`, `contest`.
 """
@@ -42,12 +43,16 @@ RECENT_SIZE = 6  # latest candidates that novelty is measured against, beside th
 
 
 class Member(Struct):
-    """A candidate of this study with what is known of it. `scores` is by seed."""
+    """A candidate of this study with what is known of it.
+
+    `scores` is by seed, under the comparability key in force; `shelf` keeps those of other keys.
+    """
 
     event: str
     number: int
     body: CandidateProposed
     scores: dict[int, float] = {}
+    shelf: dict[str, dict[int, float]] = {}
     evidence: list[str] = []
     failure: str = ""
     violation: str = ""
@@ -65,6 +70,7 @@ class SearchState:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.settings: StudySettings | None = None
+        self.key = ""
         self.budget = BudgetView()
         self.credit = CreditBook()
         self.governor = Governor()
@@ -80,6 +86,7 @@ class SearchState:
         self.contests = 0
         self.measured: NoiseMeasured | None = None
         self.noise: NoiseFloor | None = None
+        self._floors: dict[str, tuple[NoiseMeasured | None, NoiseFloor | None]] = {}
         self.baseline: Member | None = None
         self.incumbent: Member | None = None
         self.challenger: Member | None = None
@@ -112,8 +119,9 @@ class SearchState:
         match event.body:
             case StudyConfigured() as body:
                 self.settings = body.settings
-            case RunStarted():
+            case RunStarted() as body:
                 self.baseline_fault = ""
+                self._use_key(body.comparability_key)
             case CandidateProposed() as body:
                 self._propose(event, body)
             case TrialStarted() as body:
@@ -147,11 +155,28 @@ class SearchState:
         self.credit.propose(body.hypothesis.operator, novelty)
         self.governor.propose(novelty)
 
+    def _use_key(self, key: str) -> None:
+        """Take up another comparability key: its own scores, noise floor and pool; nothing is carried over."""
+        if key == self.key:
+            return
+        for member in self.members.values():
+            member.shelf[self.key] = member.scores
+            member.scores = member.shelf.pop(key, {})
+        self._floors[self.key] = (self.measured, self.noise)
+        self.measured, self.noise = self._floors.pop(key, (None, None))
+        self.key = key
+        self.tried.clear()
+        self.pool = sorted((m for m in self.members.values() if m.scores and not m.violation), key=self._place)
+        del self.pool[POOL_SIZE:]
+
+    def _place(self, member: Member) -> tuple[float, int]:
+        return (-self.problem.objective.gain(member.mean, 0.0), member.number)
+
     def _finish(self, event: Event, body: TrialFinished) -> None:
         self.in_flight.pop(body.started, None)
         started = self.started.get(body.started)
         member = self.members.get(started.proposed) if started else None
-        if started is None or member is None:
+        if started is None or member is None or body.comparability_key != self.key:
             return
         first = not member.evidence
         member.evidence.append(event.id)
@@ -182,7 +207,7 @@ class SearchState:
         tried = Tried(space=body.space, coordinates=body.coordinates, score=score)
         self.tried.setdefault(body.hypothesis.operator, []).append(tried)
         if score is not None and not member.violation:
-            bisect.insort(self.pool, member, key=lambda m: (-self.problem.objective.gain(m.mean, 0.0), m.number))
+            bisect.insort(self.pool, member, key=self._place)
             del self.pool[POOL_SIZE:]
 
     def _judge(self, body: VerdictReached) -> None:

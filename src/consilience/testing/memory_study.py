@@ -108,7 +108,7 @@ def _finished(started: str, metrics: dict[str, float]) -> TrialFinished:
         resources=Resources(),
         spent=Spend(trials=1),
         isolation=_ISOLATION,
-        comparability_key="memory",
+        comparability_key="",
         environment="memory",
         log="",
         feedback="",
