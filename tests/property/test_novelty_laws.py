@@ -103,3 +103,66 @@ def test_other_files_are_compared_by_words() -> None:
     one, spaced = artifact("a b c", "p.txt"), artifact("a  b\nc", "p.txt")
     assert normal_form(one) == normal_form(spaced)
     assert normal_form(artifact("x = (", "p.py")) != normal_form(artifact("x = [", "p.py"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            "def f():\n e = 1\n try: g()\n except E as e: print(e)\n",
+            "def f():\n q = 1\n try: g()\n except E as e: print(q)\n",
+        ),
+        ("def f():\n m = 1\n import m\n return m\n", "def f():\n q = 1\n import m\n return q\n"),
+        (
+            "def f(v):\n m = 1\n match v:\n  case [m]: return m\n",
+            "def f(v):\n q = 1\n match v:\n  case [m]: return q\n",
+        ),
+        ("def f(a=x):\n x = 1\n return x\n", "def f(a=y):\n y = 1\n return y\n"),
+        ("def f():\n z = [x for x in r]\n return x\n", "def f():\n z = [y for y in r]\n return y\n"),
+        ("def f():\n return [x for x in x]\n", "def f():\n return [y for y in y]\n"),
+        ("def f(local_0):\n a = 1\n return local_0\n", "def f(local_0):\n a = 1\n return a\n"),
+        ("def f():\n a = 1\n return locals()\n", "def f():\n b = 1\n return locals()\n"),
+        ("def f():\n global a\n a = 1\n", "def f():\n global a\n b = 1\n"),
+        ("x = 1\n", "x = 1.0\n"),
+        ("x = '1'\n", "x = 1\n"),
+        ("x = '('\n", "x = ')'\n"),
+    ],
+)
+def test_programs_that_do_different_things_are_never_taken_for_one(one: str, other: str) -> None:
+    assert normal_form(artifact(one)) != normal_form(artifact(other))
+    assert distance(artifact(one), artifact(other)) > 0.0
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("def f():\n return [x for x in r if x]\n", "def f():\n return [y for y in r if y]\n"),
+        ("def f(n):\n a, *b = n\n del a\n return b\n", "def f(n):\n c, *d = n\n del c\n return d\n"),
+        ("def f():\n if (n := g()): return n\n", "def f():\n if (m := g()): return m\n"),
+        (
+            "def f():\n def g(a):\n  b = a\n  return b\n return g\n",
+            "def f():\n def g(a):\n  c = a\n  return c\n return g\n",
+        ),
+    ],
+)
+def test_renaming_reaches_every_way_to_bind_a_variable(one: str, other: str) -> None:
+    assert normal_form(artifact(one)) == normal_form(artifact(other))
+
+
+def test_a_deep_program_has_a_form() -> None:
+    long = artifact("total = " + " + ".join(["a"] * 5000) + "\n")
+    assert normal_form(long) != normal_form(artifact("total = " + " + ".join(["a"] * 4999) + "\n"))
+
+
+def test_a_warning_about_the_candidate_does_not_change_its_form() -> None:
+    one = artifact("word = '\\d'  # one\n")
+    assert normal_form(one) == normal_form(artifact("word = '\\d'  # two\n"))
+
+
+def test_one_constant_of_a_long_program_is_near_and_a_rewritten_function_far() -> None:
+    steps = [f"def step_{n}(count):\n    return math.sin(count * {n}.5) / (1 + {n}.25)\n\n\n" for n in range(20)]
+    program = "import math\n\n\n" + "".join(steps)
+    assert 60 <= len(program.splitlines()) <= 90
+    assert 0.001 < distance(artifact(program), artifact(program.replace("7.25", "7.75"))) < 0.1
+    other = "import math\n\n\ndef step(values, *, reach=2):\n    return sorted(values)[::-1] if reach else {}\n"
+    assert distance(artifact(steps[0]), artifact(other)) > 0.3

@@ -12,6 +12,7 @@ Data flow: Artifact -> normal form (novelty gate) and shapes (distance -> govern
 from __future__ import annotations
 
 import ast
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
@@ -19,8 +20,10 @@ from functools import lru_cache
 from consilience.core.artifact import Artifact
 from consilience.core.canonical import canonical_bytes, sha256_hex
 from consilience.core.problem import ParameterValue
+from consilience.search.normal_tree import normal_tree, written
 
-_CACHED_TEXTS = 1024
+_CACHED_FORMS = 1024
+_CACHED_SHAPES = 128  # the few candidates that a new one is compared with, and some of those to come
 _SHAPE_HEIGHT = 2  # a node with its children and grandchildren: small edits touch few shapes
 _NAMING_FIELDS = ("attr", "arg", "name", "module")  # what syntax nodes are told apart by, beside their children
 _LEAST = 1e-6  # of different artifacts, whatever rounds to nothing
@@ -30,7 +33,7 @@ Shapes = Counter[str]
 
 def normal_form(artifact: Artifact) -> str:
     """Name what an artifact does, as far as its syntax shows: equal candidates have equal names."""
-    files = {file.path: _normal_text(file.path, file.text) for file in artifact.files}
+    files = {file.path: _file_form(file.path, file.text) for file in artifact.files}
     return sha256_hex(canonical_bytes({"files": files, "parameters": artifact.parameters}))
 
 
@@ -74,16 +77,17 @@ def _value_distance(one: ParameterValue | None, other: ParameterValue | None) ->
     return 1.0
 
 
-@lru_cache(maxsize=_CACHED_TEXTS)
-def _normal_text(path: str, text: str) -> str:
-    tree = _tree(path, text)
-    return " ".join(text.split()) if tree is None else ast.dump(tree)
+@lru_cache(maxsize=_CACHED_FORMS)
+def _file_form(path: str, text: str) -> str:
+    """Hash a Python file's normalised tree, or the words of any other text."""
+    tree = normal_tree(path, text)
+    return sha256_hex((" ".join(text.split()) if tree is None else written(tree)).encode(errors="surrogatepass"))
 
 
-@lru_cache(maxsize=_CACHED_TEXTS)
+@lru_cache(maxsize=_CACHED_SHAPES)
 def _shapes(path: str, text: str) -> Shapes:
     """Return the shapes of a Python file, or the words of any other text."""
-    tree = _tree(path, text)
+    tree = normal_tree(path, text)
     return Counter(text.split()) if tree is None else Counter(_shape(node, _SHAPE_HEIGHT) for node in _nodes(tree))
 
 
@@ -98,44 +102,4 @@ def _shape(node: ast.AST, height: int) -> str:
         return node.id
     below = [_shape(child, height - 1) for child in ast.iter_child_nodes(node)] if height else []
     label = next((str(getattr(node, field)) for field in _NAMING_FIELDS if getattr(node, field, None)), "")
-    return f"{type(node).__name__} {label}({','.join(below)})"
-
-
-@lru_cache(maxsize=_CACHED_TEXTS)
-def _tree(path: str, text: str) -> ast.Module | None:
-    """Return the normalised syntax tree of a Python file, None for any other text."""
-    if not path.endswith(".py"):
-        return None
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
-        return None
-    for node in ast.walk(tree):
-        _drop_docstring(node)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            _rename_locals(node)
-    return tree
-
-
-def _drop_docstring(node: ast.AST) -> None:
-    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node):
-        node.body = node.body[1:] or [ast.Pass()]
-
-
-def _rename_locals(function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-    """Number the names that a function binds itself, in order of appearance.
-
-    Arguments keep their names (callers may use them), and a function that reaches outside its own scope
-    by `global`, `nonlocal` or a nested definition keeps all of its names: renaming there is not safe.
-    """
-    inside = list(ast.walk(function))[1:]
-    nested = (ast.Global, ast.Nonlocal, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
-    if any(isinstance(node, nested) for node in inside):
-        return
-    arguments = {node.arg for node in inside if isinstance(node, ast.arg)}
-    stored = [node for node in inside if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
-    ordered = sorted(stored, key=lambda node: (node.lineno, node.col_offset))
-    numbers = {name: f"local_{place}" for place, name in enumerate(dict.fromkeys(node.id for node in ordered))}
-    for node in inside:
-        if isinstance(node, ast.Name) and node.id not in arguments:
-            node.id = numbers.get(node.id, node.id)
+    return sys.intern(f"{type(node).__name__} {label}({','.join(below)})")  # candidates share nearly all of them
