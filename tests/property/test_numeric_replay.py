@@ -2,12 +2,15 @@
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from consilience.core.ports import Tried
-from consilience.core.problem import Parameter
+from consilience.core.artifact import Artifact, artifact_id
+from consilience.core.hypothesis import Proposal
+from consilience.core.ports import ProposalView, Scored, Tried
+from consilience.core.problem import Objective, Parameter
 from consilience.search.proposers.numeric import NumericProposer
 from consilience.search.proposers.values import from_unit, move_parameter, to_unit
 from consilience.testing.proposers import PARAMETERS, example_view
@@ -19,23 +22,86 @@ def test_a_resumed_proposer_draws_what_an_undisturbed_one_draws(scores: list[flo
     calm, rows = NumericProposer(), []
     for n, score in enumerate(scores):
         view = replace(example_view(), tried=list(rows))
-        drawn = calm.propose(view, random.Random(0))
+        drawn = calm.propose(view, random.Random(n))
         if n == min(cut, len(scores) - 1):
-            assert NumericProposer().propose(view, random.Random(1)) == drawn
+            assert NumericProposer().propose(view, random.Random(n)) == drawn
         assert drawn is not None
         rows.append(Tried(space=drawn.space, coordinates=drawn.coordinates, score=score))
 
 
-def test_it_finds_the_optimum_of_a_sphere() -> None:
-    parameters = tuple(Parameter(name=f"x{n}", type="float", default=4.0, low=-5.0, high=5.0) for n in range(5))
+def view_on(*parameters: Parameter) -> ProposalView:
     view = example_view(program=False)
-    artifact = view.parent.artifact.__class__(parameters={p.name: p.default for p in parameters})
-    start = replace(view.parent, artifact=artifact)
+    artifact = Artifact(parameters={p.name: p.default for p in parameters})
+    start = Scored(candidate=artifact_id(artifact), artifact=artifact, score=0.0)
     surface = replace(view.problem.surface, parameters=parameters)
-    view = replace(view, problem=replace(view.problem, surface=surface), origin=start, incumbent=start, parent=start)
+    return replace(view, problem=replace(view.problem, surface=surface), origin=start, incumbent=start, parent=start)
+
+
+def row(drawn: Proposal | None, score: float) -> Tried:
+    assert drawn is not None
+    return Tried(space=drawn.space, coordinates=drawn.coordinates, score=score)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        (Parameter(name="n", type="integer", default=4, low=1, high=9),),
+        (PARAMETERS[2], PARAMETERS[3]),
+        (Parameter(name="n", type="integer", default=50, low=1, high=100), PARAMETERS[3]),
+    ],
+)
+def test_among_few_choices_it_neither_offers_the_origin_nor_repeats_a_refused_draw_for_ever(
+    parameters: tuple[Parameter, ...],
+) -> None:
+    view, proposer = view_on(*parameters), NumericProposer()
+    draws = [proposer.propose(view, random.Random(seed)) for seed in range(40)]
+    offered = [drawn.artifact.parameters for drawn in draws if drawn is not None]
+    assert view.origin.artifact.parameters not in offered
+    assert len({tuple(values.items()) for values in offered}) > 1
+
+
+def test_what_it_learned_in_one_study_does_not_colour_another() -> None:
+    used, fresh = NumericProposer(), NumericProposer()
+    view, rows, others = example_view(), [], []
+    for n in range(14):
+        rows.append(row(used.propose(replace(view, tried=list(rows)), random.Random(n)), float(n)))
+        others.append(replace(rows[-1], score=-float(n)))
+    other = replace(view, tried=others)
+    assert used.propose(other, random.Random(0)) == fresh.propose(other, random.Random(0))
+    down = replace(view, problem=replace(view.problem, objective=Objective(metric="score", direction="minimize")))
+    down = replace(down, tried=rows)
+    assert used.propose(down, random.Random(0)) == NumericProposer().propose(down, random.Random(0))
+
+
+def test_other_bounds_make_another_space() -> None:
+    narrow = Parameter(name="x", type="float", default=0.5, low=0.0, high=1.0)
+    drawn = [
+        NumericProposer().propose(view_on(p, PARAMETERS[1]), random.Random(0))
+        for p in (narrow, replace(narrow, high=9.0))
+    ]
+    assert len({row(one, 0.0).space for one in drawn}) == 2
+
+
+def test_a_failure_ranks_behind_the_worst_score_of_its_generation() -> None:
+    view, score = view_on(Parameter(name="x", type="float", default=0.5, low=0.0, high=1.0)), -7.5
+    drawn = [NumericProposer().propose(view, random.Random(seed)) for seed in range(4)]
+    rows = [row(one, score - n) for n, one in enumerate(drawn)]
+    failed = [*rows[:3], replace(rows[3], score=None)]
+    one, other = (NumericProposer().propose(replace(view, tried=tried), random.Random(9)) for tried in (rows, failed))
+    assert one is not None
+    assert other is not None
+    assert one.coordinates == other.coordinates, "ranks are all that counts"
+    best = [replace(rows[0], score=None), *rows[1:]]
+    moved = NumericProposer().propose(replace(view, tried=best), random.Random(9))
+    assert moved is not None
+    assert moved.coordinates != one.coordinates
+
+
+def test_it_finds_the_optimum_of_a_sphere() -> None:
+    view = view_on(*(Parameter(name=f"x{n}", type="float", default=4.0, low=-5.0, high=5.0) for n in range(5)))
     proposer, rows, best = NumericProposer(), [], float("-inf")
     for _ in range(600):
-        drawn = proposer.propose(replace(view, tried=rows), random.Random(0))
+        drawn = proposer.propose(replace(view, tried=list(rows)), random.Random(len(rows)))
         assert drawn is not None
         score = -sum((float(value) - 1.0) ** 2 for value in drawn.artifact.parameters.values())
         best = max(best, score)

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import random
 
+from msgspec.structs import replace
+
 from consilience.core.artifact import Artifact, ArtifactFile, artifact_id
 from consilience.core.blocks import same_fixed_text
-from consilience.core.ports import ProposalView, Proposer, Scored
+from consilience.core.ports import ProposalView, Proposer, Scored, Tried
 from consilience.core.problem import EvaluatorSpec, Objective, Parameter, ParameterValue, Problem, Surface, SurfaceFile
 
 PROGRAM = '''"""Fixed text before the block."""
@@ -99,6 +101,26 @@ class ProposerConformance:
             first = one.propose(example_view(), random.Random(seed))
             assert first == one.propose(example_view(), random.Random(seed))
             assert first == other.propose(example_view(), random.Random(seed))
+
+    def test_it_remembers_nothing_but_what_follows_from_the_view(self) -> None:
+        """A proposer that served one history serves another, of the same length, as a fresh one does."""
+        used, history, other = self.proposer(), list[Tried](), list[Tried]()
+        for seed in range(ROUNDS):
+            drawn = used.propose(replace(example_view(), tried=list(history)), random.Random(seed))
+            if drawn is not None:
+                row = Tried(space=drawn.space, coordinates=drawn.coordinates, score=float(seed))
+                history.append(row)
+                other.append(replace(row, score=-float(seed) if seed % 5 else None))
+        for tried in (other, history[: len(history) // 2], []):
+            view = replace(example_view(), tried=tried)
+            assert used.propose(view, random.Random(1)) == self.proposer().propose(view, random.Random(1))
+
+    def test_it_leaves_what_it_is_given_as_it_is(self) -> None:
+        """The view is the same afterwards, down to the values of its parameters."""
+        view = example_view()
+        for seed in range(ROUNDS):
+            self.proposer().propose(view, random.Random(seed))
+        assert view == example_view()
 
     def test_it_changes_the_surface_only(self) -> None:
         """Fixed text stays, parameters stay within their types and bounds, something differs."""

@@ -11,7 +11,6 @@ Data flow: artifact text -> Constant sites -> values -> new text.
 from __future__ import annotations
 
 import ast
-import math
 from functools import lru_cache
 
 import libcst as cst
@@ -19,10 +18,13 @@ from msgspec import Struct
 
 from consilience.core.artifact import Artifact
 from consilience.search.proposers.syntax import Source, parse, replace_bytes, sources
+from consilience.search.proposers.values import shown
 
 _CACHED_TEXTS = 256
 _SMALLEST_SETTING = 3
 _LARGEST = 1e12  # larger values are sentinels (infinity, masks), not settings
+_LONGEST = 64  # characters; a longer literal is data, and Python refuses to read some thousand digits
+_LONGEST_NAME = 40
 
 
 class Constant(Struct, frozen=True, kw_only=True):
@@ -35,6 +37,10 @@ class Constant(Struct, frozen=True, kw_only=True):
     whole: bool
     name: str
     place: str
+
+    def shown(self, value: float) -> str:
+        """Return a value of this constant for a line that people read."""
+        return shown(round(value) if self.whole else value)
 
 
 def constants_of(artifact: Artifact) -> tuple[Constant, ...]:
@@ -87,8 +93,10 @@ def constants_in(source: Source) -> tuple[Constant, ...]:
 
 
 def _constant(source: Source, node: cst.Integer | cst.Float) -> Constant | None:
+    if len(node.value) > _LONGEST or _is_structure(source, node):
+        return None
     value = ast.literal_eval(node.value)
-    if not math.isfinite(value) or abs(value) > _LARGEST or _is_structure(source, node):
+    if abs(value) > _LARGEST:
         return None
     start, end = source.span(node)
     above = source.parent(node)
@@ -122,7 +130,7 @@ def _name(source: Source, node: cst.CSTNode) -> str:
     """Return the name that a literal is assigned or passed to, else its place."""
     for above in source.ancestors(node):
         if isinstance(above, cst.Assign):
-            return source.code(above.targets[0].target)
+            return " ".join(source.code(above.targets[0].target).split())[:_LONGEST_NAME]
         if isinstance(above, cst.Arg) and above.keyword is not None:
             return above.keyword.value
         if isinstance(above, cst.BaseStatement | cst.Arg):

@@ -10,8 +10,8 @@ import random
 
 from consilience.core.hypothesis import Hypothesis, Proposal
 from consilience.core.ports import ProposalView
-from consilience.search.proposers.constants import Constant, constants_of, with_values, written
-from consilience.search.proposers.values import move_parameter
+from consilience.search.proposers.constants import Constant, constants_of, with_values
+from consilience.search.proposers.values import move_parameter, shown
 
 _STEP = 0.15  # deviation of the logarithm of the factor while exploiting
 _EXPLORING = 3.0
@@ -39,12 +39,12 @@ class DriftProposer:
         chosen = stream.sample(range(places), min(_how_many(stream), places))
         changes = {constants[n]: _moved(constants[n], step, stream) for n in chosen if n < len(constants)}
         artifact = with_values(view.parent.artifact, changes)
-        words = [f"{c.name} {written(c, c.value)} -> {written(c, value)}" for c, value in changes.items()]
+        words = [f"{c.name} {c.shown(c.value)} -> {c.shown(value)}" for c, value in changes.items()]
         for parameter in (parameters[n - len(constants)] for n in chosen if n >= len(constants)):
             old = artifact.parameters[parameter.name]
             new = move_parameter(parameter, old, step, stream)
             artifact = artifact.with_parameters({parameter.name: new})
-            words.append(f"{parameter.name} {old} -> {new}")
+            words.append(f"{parameter.name} {shown(old)} -> {shown(new)}")
         if artifact == view.parent.artifact:
             return None
         targets = [c.name for c in changes] + [

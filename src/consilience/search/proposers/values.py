@@ -72,6 +72,11 @@ def move_parameter(parameter: Parameter, value: ParameterValue, step: float, str
     return moved
 
 
+def shown(value: ParameterValue) -> str:
+    """Return a value for a line that people read; the artifact has all its digits."""
+    return f"{value:.6g}" if isinstance(value, float) else " ".join(str(value).split())
+
+
 def _reflected(position: float) -> float:
     """Fold a position back into [0, 1], so that steps over a bound do not pile up on it."""
     position = abs(position) % 2.0
