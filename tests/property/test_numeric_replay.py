@@ -84,9 +84,9 @@ def test_other_bounds_make_another_space() -> None:
 
 def test_a_failure_ranks_behind_the_worst_score_of_its_generation() -> None:
     view, score = view_on(Parameter(name="x", type="float", default=0.5, low=0.0, high=1.0)), -7.5
-    drawn = [NumericProposer().propose(view, random.Random(seed)) for seed in range(4)]
+    drawn = [NumericProposer().propose(view, random.Random(seed)) for seed in range(6)]
     rows = [row(one, score - n) for n, one in enumerate(drawn)]
-    failed = [*rows[:3], replace(rows[3], score=None)]
+    failed = [*rows[:5], replace(rows[5], score=None)]
     one, other = (NumericProposer().propose(replace(view, tried=tried), random.Random(9)) for tried in (rows, failed))
     assert one is not None
     assert other is not None
