@@ -164,21 +164,22 @@ def _relatives(name: str) -> list[str]:
 
 def change_expressions(source: Source) -> Iterator[Edit]:
     """Replace an operation by one of its operands, or a name by another of the same function."""
+    names: dict[cst.FunctionDef, list[str]] = {}
     for node in source.nodes():
+        if isinstance(node, cst.FunctionDef):
+            names[node] = _bound_names(node)
         if isinstance(node, cst.BinaryOperation):
             for operand in (node.left, node.right):
                 text = source.code(operand)
                 change = f"`{_short(source, node)}` -> `{_short(source, operand)}`"
                 yield _edit(source, node, ((*source.span(node), f"({text})"),), change)
                 if isinstance(operand, cst.Name):
-                    yield from _renamed(source, operand)
+                    yield from _renamed(source, operand, names)
 
 
-def _renamed(source: Source, name: cst.Name) -> Iterator[Edit]:
+def _renamed(source: Source, name: cst.Name, names: dict[cst.FunctionDef, list[str]]) -> Iterator[Edit]:
     function = next((above for above in source.ancestors(name) if isinstance(above, cst.FunctionDef)), None)
-    if function is None:
-        return
-    for other in _bound_names(function):
+    for other in names.get(function, []) if function else []:
         if other != name.value:
             yield _edit(source, name, ((*source.span(name), other),), f"`{name.value}` -> `{other}`")
 
