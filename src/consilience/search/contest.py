@@ -2,7 +2,8 @@
 
 Rules:
     1. Failure first, then constraints, then the gain beyond the noise floor.
-    2. Both sides are run on the same panel of seeds, in the same order.
+    2. Both sides are run on the same panel of seeds, in the same order; a seed on which the incumbent
+       failed is left out, and is not run again.
     3. Each verdict says why, in words and figures.
 
 Data flow: SearchState -> `contest_step` -> the next seed to run, or VerdictReached.
@@ -10,12 +11,21 @@ Data flow: SearchState -> `contest_step` -> the next seed to run, or VerdictReac
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
+
 from msgspec import Struct
 
 from consilience.core.bodies import VerdictName, VerdictReached
+from consilience.core.chance import derive_seed
 from consilience.core.study import Autonomy
 from consilience.search.state import Member, SearchState
 from consilience.search.statistics import Evidence, Judgement, PromotionRule, contest_level, judge
+
+# Repeats that must agree before a study may believe that its evaluator is deterministic. If one artifact's
+# score keeps one value with chance p, d repeats that agreed before and k of a challenger mislead with chance
+# p^(d + 1) (1 - p)^k or less: 0.5 % at most with d = 4 and k = 3, where k = 1 gives 6.7 %.
+AGREEMENT = 10
 
 
 class SeedWanted(Struct, frozen=True, kw_only=True):
@@ -32,12 +42,15 @@ def contest_step(state: SearchState, challenger: Member, incumbent: Member) -> S
         return _verdict(challenger, incumbent, "discarded", (f"it failed: {challenger.failure}",))
     if challenger.violation:
         return _verdict(challenger, incumbent, "discarded", (f"constraint: {challenger.violation}",))
-    evidence = _evidence(state, challenger, incumbent)
-    judgement = judge(evidence, _rule(state))
-    if judgement.decision == "promote" and _unproved(state, evidence, challenger):
-        return _next_seed(state, challenger, incumbent, len(challenger.scores) + 1)
-    if judgement.decision == "continue":
-        return _next_seed(state, challenger, incumbent, judgement.wanted_pairs)
+    seeds = _usable_seeds(state, incumbent)
+    if not seeds:
+        return _verdict(challenger, incumbent, "discarded", ("the incumbent fails on every seed to compare on",))
+    evidence = _evidence(state, challenger, incumbent, seeds)
+    judgement = judge(evidence, _rule(state, len(seeds)))
+    unproved = judgement.decision == "promote" and _is_unproved(state, evidence, challenger, len(seeds))
+    if judgement.decision == "continue" or unproved:
+        wanted = len(challenger.scores) + 1 if unproved else judgement.wanted_pairs
+        return _next_seed(challenger, incumbent, seeds[:wanted])
     if incumbent.violation and challenger.scores:
         reasons = (f"it holds all constraints; the incumbent does not: {incumbent.violation}",)
         return _verdict(challenger, incumbent, _accepted(state.study.autonomy), reasons, judgement)
@@ -50,9 +63,25 @@ def _accepted(autonomy: Autonomy) -> VerdictName:
     return "escalated" if autonomy == "suggest" else "promoted"
 
 
-def _evidence(state: SearchState, challenger: Member, incumbent: Member) -> Evidence:
+def _usable_seeds(state: SearchState, incumbent: Member) -> tuple[int, ...]:
+    """Return the panel's seeds in order, without those on which the incumbent failed."""
+    panel = _panel(state.study.seed, max(state.study.policy.maximum_pairs, 2))
+    if not incumbent.failure:
+        return panel
+    mine = (started for event, started in state.started.items() if event not in state.in_flight)
+    failed = {started.seed for started in mine if started.proposed == incumbent.event} - incumbent.scores.keys()
+    return tuple(seed for seed in panel if seed not in failed)
+
+
+@lru_cache(maxsize=64)
+def _panel(study_seed: int, length: int) -> tuple[int, ...]:
+    """Return the first seeds of `SearchState.panel_seed`, each once."""
+    return tuple(dict.fromkeys(derive_seed(study_seed, "panel", index) for index in range(length)))
+
+
+def _evidence(state: SearchState, challenger: Member, incumbent: Member, seeds: tuple[int, ...]) -> Evidence:
     objective = state.problem.objective
-    common = [seed for seed in challenger.scores if seed in incumbent.scores]
+    common = [seed for seed in seeds if seed in challenger.scores and seed in incumbent.scores]
     noise = state.noise
     return Evidence(
         gains=tuple(objective.gain(challenger.scores[seed], incumbent.scores[seed]) for seed in common),
@@ -62,32 +91,35 @@ def _evidence(state: SearchState, challenger: Member, incumbent: Member) -> Evid
     )
 
 
-def _unproved(state: SearchState, evidence: Evidence, challenger: Member) -> bool:
-    """Tell whether a challenger is taken for deterministic only because the baseline was.
+def _is_unproved(state: SearchState, evidence: Evidence, challenger: Member, most: int) -> bool:
+    """Tell whether a challenger is taken for deterministic on too few repeats that agree.
 
-    A second seed tells: a baseline that uses no chance says nothing of a candidate that does.
+    A second seed is always run: a baseline that uses no chance says nothing of a candidate that does. More
+    are, while the study has seen few repeats: coarse scores (counts, accuracies) often agree by chance.
     """
     declared = state.study.policy.deterministic is not None
-    return evidence.deterministic and not declared and len(challenger.scores) == 1
+    if declared or not evidence.deterministic:
+        return False
+    repeats = max(1, math.ceil((AGREEMENT - evidence.noise_degrees) / 2))
+    return len(challenger.scores) < min(repeats + 1, most)
 
 
-def _rule(state: SearchState) -> PromotionRule:
+def _rule(state: SearchState, most: int) -> PromotionRule:
     policy = state.study.policy
     return PromotionRule(
         level=contest_level(policy.false_promotion_rate, state.contests),
-        maximum_pairs=policy.maximum_pairs,
+        maximum_pairs=min(policy.maximum_pairs, most),
         minimum_gain=policy.minimum_gain,
     )
 
 
-def _next_seed(state: SearchState, challenger: Member, incumbent: Member, pairs: int) -> SeedWanted:
-    """Return the first run still missing among the first `pairs` places of the panel."""
-    for index in range(pairs):
-        seed = state.panel_seed(index)
+def _next_seed(challenger: Member, incumbent: Member, seeds: tuple[int, ...]) -> SeedWanted:
+    """Return the first run still missing on these seeds."""
+    for seed in seeds:
         for member in (challenger, incumbent):
             if seed not in member.scores:
                 return SeedWanted(proposed=member.event, seed=seed, first=not member.evidence)
-    raise AssertionError(f"{pairs} pairs were wanted, and all of them are there")
+    raise AssertionError(f"{len(seeds)} pairs were wanted, and all of them are there")
 
 
 def _verdict(

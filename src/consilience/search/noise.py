@@ -67,8 +67,13 @@ def moments(values: Sequence[float]) -> tuple[float, float]:
     """Return the mean and the sum of squared deviations from it; (0, 0) without values."""
     if not values:
         return 0.0, 0.0
-    held = [min(max(value, -LARGEST), LARGEST) for value in values]
+    held = [hold(value) for value in values]
     mean = math.fsum(held) / len(held)
     if min(held) == max(held):
         return held[0], 0.0
     return mean, math.fsum((value - mean) ** 2 for value in held)
+
+
+def hold(value: float) -> float:
+    """Return the value, held within the magnitudes whose squares are finite."""
+    return min(max(value, -LARGEST), LARGEST)

@@ -13,8 +13,8 @@ floor. Shares add up to the level (alpha spending, Lan and DeMets 1983, Biometri
 simplest form: a union bound), so no joint distribution is assumed. Under the null with equal noise the
 paired gain is symmetric, whatever the skew of one run; for symmetric variables with heavy tails the
 t-test is conservative (Efron 1969, JASA 64:1278; Benjamini 1983, JASA 78:645). `benchmarks/noise.py`
-compares it with an anytime-valid t-test (Lai 1976) and with keep-if-better, and shows the weakest
-case: noise that is both skewed towards bad luck and larger in the candidate.
+measures level and power through the whole engine, beside keep-if-better, and shows the weakest case:
+noise that is both skewed towards bad luck and larger in the candidate.
 
 Data flow: outcomes on the panel -> `engine` -> Evidence -> `judge` -> Judgement -> verdict.
 """
@@ -27,7 +27,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from consilience.search.noise import LARGEST, NoiseFloor, moments, noise_floor, pool
+from consilience.search.noise import LARGEST, NoiseFloor, hold, moments, noise_floor, pool
 from consilience.search.student import critical_value
 
 __all__ = [
@@ -43,7 +43,7 @@ __all__ = [
 
 Decision = Literal["promote", "discard", "continue"]
 
-# The constants below were chosen by `benchmarks/noise.py` (see its header for what was compared).
+# What these constants cost and find is measured by `benchmarks/noise.py`.
 LOOKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 FIRST_SUCCESS = 6  # with fewer pairs the critical value is beyond any gain worth waiting for
 OPTIMISM = 1.4  # standard errors: a gain at the edge of detection survives one look with chance 0.92
@@ -114,7 +114,7 @@ def contest_level(total: float, index: int) -> float:
 
 def judge(evidence: Evidence, rule: PromotionRule) -> Judgement:
     """Decide whether the candidate is promoted, discarded or run on more seeds."""
-    gains = evidence.gains[: rule.maximum_pairs]
+    gains = tuple(hold(gain) for gain in evidence.gains[: rule.maximum_pairs])
     if not gains:
         return _judgement("continue", _Reading(0, 0.0, 0.0, 0.0, rule.minimum_gain), rule, "no paired seed yet")
     if evidence.deterministic:
@@ -181,19 +181,20 @@ def _read(gains: tuple[float, ...], evidence: Evidence, rule: PromotionRule) -> 
         pairs=pairs,
         gain=gain,
         spread=blended,
-        lower_bound=_lower_bound(gain, max(own, blended), degrees, _share(pairs, rule)),
+        lower_bound=_lower_bound(gain, max(own, blended), (pairs, degrees), _share(pairs, rule)),
         floor=max(noise * math.sqrt(2.0 / pairs), rule.minimum_gain),
     )
 
 
-def _lower_bound(gain: float, spread: float, degrees: int, share: float) -> float:
-    """Return the one-sided Student bound.
+def _lower_bound(gain: float, spread: float, counts: tuple[int, int], share: float) -> float:
+    """Return the one-sided Student bound of a mean; `counts` are its pairs and the degrees of its spread.
 
     Without any spread there is no t: equal gains on n seeds refute luck at 2^-n (the sign test).
     """
+    pairs, degrees = counts
     if spread > 0.0:
-        return gain - critical_value(share, degrees) * spread / math.sqrt(degrees + 1)
-    return gain if 0.5 ** (degrees + 1) <= share else min(gain, 0.0)
+        return gain - critical_value(share, degrees) * spread / math.sqrt(pairs)
+    return gain if 0.5**pairs <= share else min(gain, 0.0)
 
 
 def _is_futile(reading: _Reading, rule: PromotionRule) -> bool:
@@ -201,7 +202,7 @@ def _is_futile(reading: _Reading, rule: PromotionRule) -> bool:
     last = critical_value(_share(most, rule), max(most - 1, 1))
     target = min((last + OPTIMISM) / math.sqrt(most), LARGEST_TARGET) * reading.spread
     optimistic = reading.gain + OPTIMISM * reading.spread / math.sqrt(reading.pairs)
-    return optimistic < max(target, rule.minimum_gain)
+    return optimistic <= max(target, rule.minimum_gain)  # equal: no gain, no spread
 
 
 def _share(pairs: int, rule: PromotionRule) -> float:

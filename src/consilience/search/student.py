@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
-_TERMS = 80
+_TERMS = 400  # enough for 200,000 degrees
+_PRECISION = 1e-15
 
 
 def upper_tail(t: float, degrees: int) -> float:
@@ -52,10 +53,21 @@ def _incomplete_beta(a: float, b: float, x: float) -> float:
 
 
 def _continued_fraction(a: float, b: float, x: float) -> float:
-    """Evaluate the fraction of DLMF 8.17.22 from its far end; it needs about sqrt(max(a, b)) terms."""
-    fraction = 1.0
-    for term in range(_TERMS, 0, -1):
-        fraction = 1.0 + _coefficient(term, a, b) * x / fraction
+    """Evaluate the fraction of DLMF 8.17.22 forwards, until a term changes nothing.
+
+    Source: the modified Lentz method (Thompson and Barnett 1986, J. Comput. Phys. 64:490). Below the
+    switch-over of `_incomplete_beta` it needs about sqrt(max(a, b)) terms, and few in the far tail.
+    """
+    fraction = ratio = 1.0
+    inverse = 0.0
+    for term in range(1, _TERMS + 1):
+        step = _coefficient(term, a, b) * x
+        inverse = 1.0 / (1.0 + step * inverse)
+        ratio = 1.0 + step / ratio
+        change = ratio * inverse
+        fraction *= change
+        if abs(change - 1.0) < _PRECISION:
+            break
     return fraction
 
 
