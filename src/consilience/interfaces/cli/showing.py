@@ -34,7 +34,8 @@ def show_summary(console: Console, found: Summary, difference: str) -> None:
     if difference:
         console.print(f"\nchange of trial {found.best_trial} against the baseline:")
         show_diff(console, difference)
-    console.print(f"\n{found.events} signed events. Check them: consilience verify    Take it home: consilience apply")
+    console.print(f"\n{found.events} signed events. Check them: consilience verify")
+    console.print("Take the best home: consilience apply")
 
 
 def _in_floors(found: Summary) -> str:
