@@ -21,8 +21,11 @@ def upper_tail(t: float, degrees: int) -> float:
 
     Source: DLMF 8.17 (the incomplete beta function), with x = degrees / (degrees + t^2).
     """
-    x = degrees / (degrees + t * t)
-    half = 0.5 * _incomplete_beta(degrees / 2.0, 0.5, x)
+    square = t * t
+    if square == 0.0:
+        return 0.5
+    x, rest = degrees / (degrees + square), 1.0 / (1.0 + degrees / square)
+    half = 0.5 * _incomplete_beta(degrees / 2.0, 0.5, x, rest)
     return half if t >= 0 else 1.0 - half
 
 
@@ -41,13 +44,13 @@ def critical_value(level: float, degrees: int) -> float:
     return high
 
 
-def _incomplete_beta(a: float, b: float, x: float) -> float:
-    """Return the regularised incomplete beta function I_x(a, b)."""
-    if x <= 0.0 or x >= 1.0:
-        return min(max(x, 0.0), 1.0)
+def _incomplete_beta(a: float, b: float, x: float, rest: float) -> float:
+    """Return the regularised incomplete beta function I_x(a, b); `rest` is 1 - x, free of cancellation."""
+    if x <= 0.0 or rest <= 0.0:
+        return 0.0 if x <= 0.0 else 1.0
     if x > (a + 1.0) / (a + b + 2.0):
-        return 1.0 - _incomplete_beta(b, a, 1.0 - x)
-    log_front = a * math.log(x) + b * math.log1p(-x) - math.log(a)
+        return 1.0 - _incomplete_beta(b, a, rest, x)
+    log_front = a * math.log(x) + b * math.log(rest) - math.log(a)
     log_front += math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
     return math.exp(log_front) / _continued_fraction(a, b, x)
 
