@@ -11,18 +11,14 @@ From Python::
 
 from __future__ import annotations
 
-from importlib.metadata import version as _installed_version
 from typing import TYPE_CHECKING, Any
+
+from consilience.core.version import version
 
 if TYPE_CHECKING:
     from consilience.interfaces.notebook import Study, study
 
 __all__ = ["Study", "study", "version"]
-
-
-def version() -> str:
-    """Return the installed version of consilience."""
-    return _installed_version("consilience")
 
 
 def __getattr__(name: str) -> Any:

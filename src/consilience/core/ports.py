@@ -128,7 +128,7 @@ class Scored(Struct, frozen=True, kw_only=True):
 
 
 class Tried(Struct, frozen=True, kw_only=True):
-    """One earlier proposal of the same operator. `score` is None where the trial failed."""
+    """One earlier proposal of the same operator. `score` is None where it failed or broke a constraint."""
 
     space: str
     coordinates: tuple[float, ...]

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from consilience import version
 from consilience.core.bodies import EndReason, RunEnded, RunStarted, TrialCancelled, TrialStarted
 from consilience.core.canonical import canonical_bytes
 from consilience.core.errors import BaselineError
@@ -21,6 +20,7 @@ from consilience.core.outcome import Isolation, Outcome
 from consilience.core.ports import Executor, Proposer, TrialRequest
 from consilience.core.problem import comparability_key
 from consilience.core.study import Spend
+from consilience.core.version import version
 from consilience.node.recording import RunContext, record_outcome
 from consilience.node.session import Session
 from consilience.search.engine import ProposeBaseline, ProposeNext, Record, RunTrial, Stop, next_step

@@ -203,10 +203,10 @@ class SearchState:
     def _remember(self, member: Member) -> None:
         """Give the operator its point and score, and keep a good candidate as a possible parent."""
         body = member.body
-        score = None if member.failure else member.mean
+        score = None if member.failure or member.violation else member.mean
         tried = Tried(space=body.space, coordinates=body.coordinates, score=score)
         self.tried.setdefault(body.hypothesis.operator, []).append(tried)
-        if score is not None and not member.violation:
+        if score is not None:
             bisect.insort(self.pool, member, key=self._place)
             del self.pool[POOL_SIZE:]
 
