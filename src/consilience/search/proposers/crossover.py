@@ -1,4 +1,11 @@
-"""`crossover`: take a function, or parameter values, from another good candidate."""
+"""`crossover`: take a function, or parameter values, from another good candidate.
+
+Rules:
+    1. A function replaces the one of the same qualified name in the same file.
+    2. What would make the parent equal to the other candidate is not offered: it has been run.
+
+Data flow: parent + one of the pool -> what differs -> one part taken over -> Proposal with both as parents.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +14,20 @@ from functools import lru_cache
 
 import libcst as cst
 
-from consilience.core.blocks import same_fixed_text
+from consilience.core.artifact import Artifact
 from consilience.core.hypothesis import Hypothesis, Proposal
 from consilience.core.ports import ProposalView, Scored
-from consilience.search.proposers.syntax import compiles, parse, replace_bytes
+from consilience.search.proposers.edits import Edit, edited, one_line
+from consilience.search.proposers.syntax import Source, parse
+from consilience.search.proposers.values import shown
 
 _CACHED_TEXTS = 256
+_LONGEST_LINE = 120
+_TRIES = 4
 _REASON = "what works in one lineage may work in another"
 
 Functions = dict[str, tuple[int, int, str]]
+"""Byte range and code of each function, by its qualified name."""
 
 
 class CrossoverProposer:
@@ -30,60 +42,71 @@ class CrossoverProposer:
     def propose(self, view: ProposalView, stream: random.Random) -> Proposal | None:
         """Put one differing part of another candidate into the parent."""
         others = [other for other in view.pool if other.candidate != view.parent.candidate]
-        if not others:
-            return None
-        other = stream.choice(others)
-        return _take_function(view, other, stream) or _take_parameters(view, other, stream)
+        for _ in range(_TRIES if others else 0):
+            other = stream.choice(others)
+            taken = _take(view.parent.artifact, other, stream)
+            if taken is not None and taken[0] not in (view.parent.artifact, other.artifact):
+                artifact, target, change = taken
+                hypothesis = Hypothesis(operator=self.operator, target=target, change=change, reason=_REASON)
+                parents = (view.parent.candidate, other.candidate)
+                return Proposal(artifact=artifact, hypothesis=hypothesis, parents=parents)
+        return None
 
 
-def _take_function(view: ProposalView, other: Scored, stream: random.Random) -> Proposal | None:
-    mine = view.parent.artifact
+Taken = tuple[Artifact, str, str]
+"""The new artifact, the target, and the change in words."""
+
+
+def _take(mine: Artifact, other: Scored, stream: random.Random) -> Taken | None:
+    functions = _differing_functions(mine, other)
+    names = _differing_parameters(mine, other.artifact)
+    place = stream.randrange(len(functions) + bool(names)) if functions or names else None
+    if place is None:
+        return None
+    if place < len(functions):
+        edit = functions[place]
+        artifact = edited(mine, edit)
+        return (artifact, edit.target, edit.change) if artifact is not None else None
+    return _with_parameters(mine, other.artifact, stream.sample(names, stream.randint(1, len(names))))
+
+
+def _differing_functions(mine: Artifact, other: Scored) -> list[Edit]:
     theirs = {file.path: _functions(file.path, file.text) for file in other.artifact.files}
-    offers = [
-        (file.path, name, (start, end, theirs[file.path][name][2]))
+    return [
+        Edit(
+            path=file.path,
+            replacements=((start, end, theirs[file.path][name][2]),),
+            target=f"{name}()",
+            change=one_line(f"{name}() taken from candidate {other.candidate[:10]}", _LONGEST_LINE),
+            reason=_REASON,
+        )
         for file in mine.files
         for name, (start, end, code) in _functions(file.path, file.text).items()
-        if theirs.get(file.path, {}).get(name, (0, 0, code))[2] != code
+        if name in theirs.get(file.path, {}) and theirs[file.path][name][2] != code
     ]
-    if not offers:
-        return None
-    path, name, replacement = stream.choice(offers)
-    old = mine.text(path)
-    new = replace_bytes(old, (replacement,))
-    if new == old or not same_fixed_text(old, new) or not compiles(path, new):
-        return None
-    hypothesis = Hypothesis(
-        operator=CrossoverProposer.operator,
-        target=f"{name}()",
-        change=f"{name}() taken from candidate {other.candidate[:10]}",
-        reason=_REASON,
-    )
-    parents = (view.parent.candidate, other.candidate)
-    return Proposal(artifact=mine.with_text(path, new), hypothesis=hypothesis, parents=parents)
 
 
-def _take_parameters(view: ProposalView, other: Scored, stream: random.Random) -> Proposal | None:
-    mine, theirs = view.parent.artifact.parameters, other.artifact.parameters
-    differing = [name for name in sorted(mine) if name in theirs and mine[name] != theirs[name]]
-    if not differing:
-        return None
-    names = stream.sample(differing, stream.randint(1, len(differing)))
-    values = {name: theirs[name] for name in sorted(names)}
-    hypothesis = Hypothesis(
-        operator=CrossoverProposer.operator,
-        target=", ".join(values),
-        change="; ".join(f"{name} {mine[name]} -> {value}" for name, value in values.items()),
-        reason=_REASON,
-    )
-    parents = (view.parent.candidate, other.candidate)
-    return Proposal(artifact=view.parent.artifact.with_parameters(values), hypothesis=hypothesis, parents=parents)
+def _differing_parameters(mine: Artifact, theirs: Artifact) -> list[str]:
+    other = theirs.parameters
+    return [name for name in sorted(mine.parameters) if name in other and mine.parameters[name] != other[name]]
+
+
+def _with_parameters(mine: Artifact, theirs: Artifact, names: list[str]) -> Taken:
+    values = {name: theirs.parameters[name] for name in sorted(names)}
+    change = "; ".join(f"{name} {shown(mine.parameters[name])} -> {shown(value)}" for name, value in values.items())
+    return mine.with_parameters(values), ", ".join(values), one_line(change, _LONGEST_LINE)
 
 
 @lru_cache(maxsize=_CACHED_TEXTS)
 def _functions(path: str, text: str) -> Functions:
-    """Return the editable functions of a file: byte range and code by name."""
+    """Return the editable functions of a file; of several of one name the last, which is the one in force."""
     source = parse(path, text)
     if source is None:
         return {}
     nodes = (node for node in source.nodes() if isinstance(node, cst.FunctionDef))
-    return {node.name.value: (*source.span(node), source.code(node)) for node in nodes}
+    return {_qualified(source, node): (*source.span(node), source.code(node)) for node in nodes}
+
+
+def _qualified(source: Source, function: cst.FunctionDef) -> str:
+    above = [n.name.value for n in source.ancestors(function) if isinstance(n, cst.FunctionDef | cst.ClassDef)]
+    return ".".join((*reversed(above), function.name.value))

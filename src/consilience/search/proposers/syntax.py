@@ -11,15 +11,18 @@ Data flow: artifact text -> LibCST with positions -> edit sites -> new text.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import libcst as cst
 from libcst.metadata import ByteSpanPositionProvider, MetadataWrapper
-from msgspec import Struct
 
 from consilience.core.artifact import Artifact
 from consilience.core.blocks import editable_spans, is_editable, split_lines
+
+Replacement = tuple[int, int, str]
+"""First byte, the byte after the last, and the text that takes their place."""
 
 _CACHED_TEXTS = 64  # a parsed program with positions is some hundred kilobytes
 
@@ -31,7 +34,7 @@ class Source:
         self.path = path
         self.text = text
         self.data = text.encode()
-        wrapper = MetadataWrapper(cst.parse_module(self.data), unsafe_skip_copy=True)
+        wrapper = MetadataWrapper(cst.parse_module(text), unsafe_skip_copy=True)
         self._bytes = wrapper.resolve(ByteSpanPositionProvider)
         self._starts = _line_starts(self.data)
         self._spans = editable_spans(text)
@@ -62,6 +65,21 @@ class Source:
         found = self._bytes[node]
         return found.start, found.start + found.length
 
+    def outer_span(self, node: cst.CSTNode) -> tuple[int, int]:
+        """Return where a node starts and ends with its own parentheses, which `span` leaves out."""
+        start, end = self.span(node)
+        if isinstance(node, cst.BaseExpression) and node.lpar:
+            return self.span(node.lpar[0])[0], self.span(node.rpar[-1])[1]
+        return start, end
+
+    def rows(self, node: cst.CSTNode) -> tuple[int, int]:
+        """Return where the lines that a node stands on start and end, the last line's ending included."""
+        start, end = self.span(node)
+        last = self._line_at(max(end - 1, start))
+        return self._starts[self._line_at(start) - 1], self._starts[last] if last < len(self._starts) else len(
+            self.data
+        )
+
     def line(self, node: cst.CSTNode) -> int:
         """Return the line a node starts on, from 1."""
         return self._line_at(self.span(node)[0])
@@ -85,10 +103,19 @@ class Source:
         start, end = self.span(node)
         return self.data[start:end].decode()
 
+    def outer_code(self, node: cst.CSTNode) -> str:
+        """Return a node's source text with its own parentheses."""
+        start, end = self.outer_span(node)
+        return self.data[start:end].decode()
+
     def place(self, node: cst.CSTNode) -> str:
-        """Name where a node is: ``pack():41``, or ``:12`` outside any function."""
-        functions = [above.name.value for above in self.ancestors(node) if isinstance(above, cst.FunctionDef)]
-        return f"{functions[0]}():{self.line(node)}" if functions else f"{self.path}:{self.line(node)}"
+        """Name where a node is: ``pack():41``, or ``pack.py:12`` outside any function."""
+        function = self.function(node)
+        return f"{function.name.value}():{self.line(node)}" if function else f"{self.path}:{self.line(node)}"
+
+    def function(self, node: cst.CSTNode) -> cst.FunctionDef | None:
+        """Return the innermost function around a node."""
+        return next((above for above in self.ancestors(node) if isinstance(above, cst.FunctionDef)), None)
 
 
 def _line_starts(data: bytes) -> list[int]:
@@ -97,15 +124,6 @@ def _line_starts(data: bytes) -> list[int]:
     for line in split_lines(data.decode()):
         starts.append(starts[-1] + len(line.encode()))
     return starts[:-1] if len(starts) > 1 else starts
-
-
-class Edit(Struct, frozen=True, kw_only=True):
-    """Replacements of byte ranges in one file, with a line that says what changes and where."""
-
-    path: str
-    replacements: tuple[tuple[int, int, str], ...]
-    target: str
-    change: str
 
 
 @lru_cache(maxsize=_CACHED_TEXTS)
@@ -125,7 +143,7 @@ def sources(artifact: Artifact) -> list[Source]:
     return [source for source in parsed if source is not None]
 
 
-def replace_bytes(text: str, replacements: tuple[tuple[int, int, str], ...]) -> str:
+def replace_bytes(text: str, replacements: Iterable[Replacement]) -> str:
     """Return the text with byte ranges replaced; ranges must not overlap."""
     data, parts, done = text.encode(), [], 0
     for start, end, new in sorted(replacements):
@@ -135,9 +153,10 @@ def replace_bytes(text: str, replacements: tuple[tuple[int, int, str], ...]) -> 
 
 
 def compiles(path: str, text: str) -> bool:
-    """Tell whether Python accepts the text as a program."""
+    """Tell whether Python accepts the text as a program; its warnings are not ours to show."""
     try:
-        compile(text, path, "exec", dont_inherit=True)
+        with warnings.catch_warnings(action="ignore", category=SyntaxWarning):
+            compile(text, path, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, OverflowError):
         return False
     return True
