@@ -9,7 +9,7 @@ import pytest
 from consilience.core.bodies import PhaseSwitched
 from consilience.core.errors import DamagedError, JournalError, LockedError, NewerFormatError, NotFoundError
 from consilience.identity.keys import EnvelopeVerifier, Identity
-from consilience.journal.device import writer_of
+from consilience.journal.device import read_marks, writer_of
 from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME, Journal, JournalReader
 from consilience.journal.store import Store
 from consilience.journal.verify import VerifyReport, verify_store
@@ -31,7 +31,7 @@ def write(folder: Path, marks: Path, count: int) -> Journal:
 def check(folder: Path, marks: Path) -> VerifyReport:
     store = Store.open(folder / JOURNAL_NAME)
     try:
-        return verify_store(store, EnvelopeVerifier(), {mark.name: int(mark.read_text()) for mark in marks.iterdir()})
+        return verify_store(store, EnvelopeVerifier(), read_marks(marks))
     finally:
         store.close()
 

@@ -9,16 +9,27 @@ from hypothesis import strategies as st
 
 from consilience.core.artifact import Artifact, ArtifactFile, artifact_bytes, artifact_id
 from consilience.core.bodies import CandidateProposed, HiveFounded, PhaseSwitched, TrialStarted
+from consilience.core.canonical import canonical_bytes, sha256_hex
 from consilience.core.hypothesis import Hypothesis
+from consilience.core.problem import EvaluatorSpec, FileDigest, Objective, Problem, Surface
 from consilience.core.study import Policy, Spend
 from consilience.identity.keys import EnvelopeVerifier, Identity
-from consilience.journal.device import claim_feed
+from consilience.journal.device import claim_feed, read_marks
 from consilience.journal.journal import JOURNAL_NAME, Journal
 from consilience.journal.store import Store
 from consilience.journal.verify import VerifyReport, verify_store
 from consilience.testing.clocks import ManualClock
 
+EVALUATOR = b"def evaluate(candidate, seed):\n    return 1.0\n"
+PROBLEM = Problem(
+    name="tamper",
+    goal="",
+    objective=Objective(metric="m", direction="minimize"),
+    surface=Surface(),
+    evaluator=EvaluatorSpec(kind="function", files=(FileDigest(path="evaluator.py", sha256=sha256_hex(EVALUATOR)),)),
+)
 VERIFIER = EnvelopeVerifier()
+PLACE = "hive journal.db"
 COLUMNS = ("payload", "jws", "id", "hive", "author", "feed", "seq", "kind")
 
 
@@ -27,10 +38,11 @@ def write_journal(folder: Path, identity: Identity) -> Path:
     hive = Journal.new_hive()
     journal.enter(hive, folder / "marks")
     artifact = Artifact(files=(ArtifactFile("a.py", "x = 1\n"),))
+    journal.put(EVALUATOR)
     journal.append(
         HiveFounded(
             problem="0" * 64,
-            specification=journal.put(b"{}"),
+            specification=journal.put(canonical_bytes(PROBLEM)),
             policy=Policy(),
             roles={"owner": (identity.did,)},
             supply="0",
@@ -79,19 +91,27 @@ def tampered(path: Path, statement: str, values: tuple[object, ...]) -> VerifyRe
     copy.unlink(missing_ok=True)
     source.copy_to(copy)
     source.close()
-    connection = sqlite3.connect(copy)
-    for trigger in ("event_no_update", "event_no_delete", "blob_no_update"):
-        connection.execute(f"DROP TRIGGER {trigger}")
+    change(copy, statement, values)
+    return check(copy)
+
+
+def change(path: Path, statement: str, values: tuple[object, ...] = ()) -> None:
+    """Change the file as somebody would who knows of the triggers, and leaves no trace of having dropped them."""
+    connection = sqlite3.connect(path)
+    triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+    for name, _ in triggers:
+        connection.execute(f"DROP TRIGGER {name}")
     connection.execute(statement, values)
+    for _, text in triggers:
+        connection.execute(text)
     connection.commit()
     connection.close()
-    return check(copy)
 
 
 def test_an_untouched_journal_holds(journal_path: Path) -> None:
     report = check(journal_path)
     assert report.fault is None
-    assert (report.events, report.feeds, report.blobs) == (4, 1, 2)
+    assert (report.events, report.feeds, report.blobs) == (4, 1, 3)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -108,9 +128,9 @@ def test_any_flipped_bit_of_an_event_is_caught(
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(place=st.integers(0, 10**6), bit=st.integers(0, 7))
-def test_any_flipped_bit_of_a_blob_is_caught(journal_path: Path, place: int, bit: int) -> None:
-    name = read(journal_path, "SELECT name FROM blob WHERE length(data) > 10")
+@given(which=st.integers(0, 2), place=st.integers(0, 10**6), bit=st.integers(0, 7))
+def test_any_flipped_bit_of_a_blob_is_caught(journal_path: Path, which: int, place: int, bit: int) -> None:
+    name = read(journal_path, f"SELECT name FROM blob ORDER BY name LIMIT 1 OFFSET {which}")
     data = read(journal_path, f"SELECT data FROM blob WHERE name = '{name}'")
     report = tampered(journal_path, "UPDATE blob SET data = ? WHERE name = ?", (flip(data, place, bit), name))
     assert report.fault is not None
@@ -129,17 +149,32 @@ def test_two_swapped_events_are_caught(journal_path: Path) -> None:
 
 def test_a_cut_tail_is_caught_by_the_device_that_wrote_it(tmp_path: Path) -> None:
     path = write_journal(tmp_path, Identity.generate())
-    mark = next((tmp_path / "marks").iterdir())
-    connection = sqlite3.connect(path)
-    connection.execute("DROP TRIGGER event_no_delete")
-    connection.execute("DELETE FROM event WHERE position = 3")
-    connection.commit()
-    connection.close()
+    change(path, "DELETE FROM event WHERE position = 3")
     store = Store.open(path)
-    report = verify_store(store, VERIFIER, {mark.name: int(mark.read_text())})
+    report = verify_store(store, VERIFIER, read_marks(tmp_path / "marks"))
     store.close()
     assert report.fault is not None
     assert "tail is missing" in report.fault.what
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("DELETE FROM event", "is missing, but this device wrote it"),
+        ("DELETE FROM blob WHERE data LIKE '%evaluate%'", "no blob"),
+        ("INSERT INTO blob VALUES ('zz', x'00')", "no longer matches"),
+        ("CREATE TRIGGER swallow BEFORE INSERT ON event BEGIN SELECT RAISE(IGNORE); END", "schema differs"),
+        ("DROP INDEX event_by_feed", "schema differs"),
+    ],
+)
+def test_what_is_lost_or_added_is_caught(tmp_path: Path, statement: str, words: str) -> None:
+    path = write_journal(tmp_path, Identity.generate())
+    change(path, statement.replace("data LIKE", "CAST(data AS TEXT) LIKE"))
+    store = Store.open(path)
+    report = verify_store(store, VERIFIER, read_marks(tmp_path / "marks"))
+    store.close()
+    assert report.fault is not None
+    assert words in report.fault.what
 
 
 def test_events_cannot_be_changed_or_deleted_through_sql(journal_path: Path) -> None:
@@ -152,15 +187,15 @@ def test_events_cannot_be_changed_or_deleted_through_sql(journal_path: Path) -> 
 
 def test_a_restored_copy_opens_a_new_feed(tmp_path: Path) -> None:
     marks = tmp_path / "marks"
-    first = claim_feed(marks, {})
+    first = claim_feed(marks, {}, PLACE)
     first.move(5)
     first.release()
-    again = claim_feed(marks, {first.feed: 5})
+    again = claim_feed(marks, {first.feed: 5}, PLACE)
     assert again.feed == first.feed
-    second_terminal = claim_feed(marks, {first.feed: 5})
+    second_terminal = claim_feed(marks, {first.feed: 5}, PLACE)
     assert second_terminal.feed != first.feed
     again.release()
-    restored = claim_feed(marks, {first.feed: 4})
+    restored = claim_feed(marks, {first.feed: 4}, PLACE)
     assert restored.feed != first.feed
     for mark in (second_terminal, restored):
         mark.release()

@@ -16,44 +16,67 @@ import os
 import secrets
 from pathlib import Path
 
+from msgspec import Struct
+
 from consilience.core.errors import JournalError, LockedError
 
 
 class FeedMark:
-    """The lock and high-water mark of one feed on this device."""
+    """The lock and high-water mark of one feed on this device. `place` is the journal that the feed is in."""
 
-    def __init__(self, feed: str, descriptor: int, seq: int) -> None:
+    def __init__(self, feed: str, descriptor: int, seq: int, place: str) -> None:
         self.feed = feed
         self.seq = seq
         self._descriptor = descriptor
+        self._place = place
 
     def move(self, seq: int) -> None:
         """Remember that the journal holds the feed up to `seq`."""
         self.seq = seq
-        os.pwrite(self._descriptor, f"{seq:020d}\n".encode(), 0)
+        os.pwrite(self._descriptor, f"{seq:020d} {self._place}\n".encode(), 0)
 
     def release(self) -> None:
         """Let go of the feed."""
         os.close(self._descriptor)
 
 
-def claim_feed(folder: Path, heads: dict[str, int]) -> FeedMark:
+class Mark(Struct, frozen=True, kw_only=True):
+    """What a mark remembers: the last seq, the feed's hive, and the journal's path."""
+
+    seq: int
+    hive: str
+    path: str
+
+
+def read_marks(folder: Path) -> dict[str, Mark]:
+    """Return what this device remembers of its feeds, by feed; marks that cannot be read are left out."""
+    marks: dict[str, Mark] = {}
+    for file in folder.iterdir() if folder.is_dir() else ():
+        seq, _, place = file.read_text(errors="replace").strip().partition(" ")
+        hive, _, path = place.partition(" ")
+        if seq.isdigit():
+            marks[file.name] = Mark(seq=int(seq), hive=hive, path=path)
+    return marks
+
+
+def claim_feed(folder: Path, heads: dict[str, int], place: str) -> FeedMark:
     """Return a mark for a feed that this device may extend, or for a new one.
 
     Args:
         folder: where this device keeps its marks.
+        place: the hive and the journal's path, for the mark.
         heads: the last seq of each of the author's feeds in this journal and hive.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for feed in sorted(heads):
-            mark = _take(folder / feed, create=False)
+            mark = _take(folder / feed, place, create=False)
             if mark is None:
                 continue
             if mark.seq <= heads[feed]:
                 return mark
             mark.release()
-        created = _take(folder / secrets.token_hex(16), create=True)
+        created = _take(folder / secrets.token_hex(16), place, create=True)
     except OSError as error:
         raise JournalError(f"cannot keep feed marks in {folder}: {error}", hint="make it writable") from error
     if created is None:
@@ -61,7 +84,7 @@ def claim_feed(folder: Path, heads: dict[str, int]) -> FeedMark:
     return created
 
 
-def _take(path: Path, *, create: bool) -> FeedMark | None:
+def _take(path: Path, place: str, *, create: bool) -> FeedMark | None:
     """Open and lock a mark; None when it is absent or another process holds it."""
     flags = os.O_RDWR | (os.O_CREAT | os.O_EXCL if create else 0)
     try:
@@ -73,8 +96,8 @@ def _take(path: Path, *, create: bool) -> FeedMark | None:
     except BlockingIOError:
         os.close(descriptor)
         return None
-    text = os.pread(descriptor, 32, 0).strip()
-    return FeedMark(path.name, descriptor, int(text) if text.isdigit() else -1)
+    text = os.pread(descriptor, 20, 0).strip()
+    return FeedMark(path.name, descriptor, int(text) if text.isdigit() else -1, place)
 
 
 class WriterLock:

@@ -72,26 +72,35 @@ def read_event(payload: bytes, jws: str) -> Event:
     """
     try:
         fields = read_payload(payload)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise JournalError(f"not an event: {error}") from error
     body = read_body(fields.kind, fields.body) if fields.v == EVENT_VERSION else None
     return Event(id=event_id(payload), payload=payload, jws=jws, fields=fields, body=body)
 
 
 def check_row(row: Row, verifier: Verifier) -> str:
-    """Return "" when a row's id, columns, canonical form and signature all hold, else what does not."""
+    """Return "" when a row's id, columns, canonical form and signature all hold, else what does not.
+
+    The signature comes before anything is parsed: bytes that nobody signed are not worth reading.
+    """
     if event_id(row.payload) != row.id:
         return "the id is not the hash of the payload"
+    return verifier.verify(row.payload, row.jws, row.author) or _check_payload(row)
+
+
+def _check_payload(row: Row) -> str:
     try:
         fields = read_event(row.payload, row.jws).fields
+        canonical = canonical_bytes(msgspec.json.decode(row.payload)) == row.payload
     except JournalError as error:
         return error.message
-    if canonical_bytes(msgspec.json.decode(row.payload)) != row.payload:
+    except (ValueError, RecursionError) as error:
+        return f"the payload has no canonical form: {error}"
+    if not canonical:
         return "the payload is not in canonical form"
     columns = (row.hive, row.author, row.feed, row.seq, row.kind)
-    if columns != (fields.hive, fields.author, fields.feed, fields.seq, fields.kind):
-        return "the row's columns differ from its payload"
-    return verifier.verify(row.payload, row.jws, fields.author)
+    same = columns == (fields.hive, fields.author, fields.feed, fields.seq, fields.kind)
+    return "" if same else "the row's columns differ from its payload"
 
 
 def check_link(head: FeedHead, fields: Payload) -> str:

@@ -136,7 +136,7 @@ class Journal(JournalReader):
         events = self.events(hive)
         tips = {(e.fields.author, e.fields.feed): e for e in sorted(events, key=lambda e: e.fields.seq)}
         mine = {feed: tip.fields.seq for (author, feed), tip in tips.items() if author == self._signer.did}
-        self._mark = claim_feed(marks, mine)
+        self._mark = claim_feed(marks, mine, f"{hive} {self._store.path.resolve()}")
         own = tips.pop((self._signer.did, self._mark.feed), None)
         self._head = FeedHead(
             hive=hive,

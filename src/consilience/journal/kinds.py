@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from consilience.core import bodies
 from consilience.core.errors import JournalError
+from consilience.core.problem import Problem
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 VERSION_FIELD = "version_of_body"
@@ -85,7 +86,7 @@ def read_body(name: str, fields: Mapping[str, Any]) -> Any:
     """Return the typed body, upcast to the current version; None for an unknown kind or newer version.
 
     Raises:
-        JournalError: the fields do not fit the kind.
+        JournalError: the fields do not fit the kind, or name no version.
     """
     kind = BY_NAME.get(name)
     if kind is None:
@@ -96,7 +97,9 @@ def read_body(name: str, fields: Mapping[str, Any]) -> Any:
 def read_versioned(kind: Kind, fields: dict[str, Any]) -> Any:
     """Upcast the fields to the kind's version and type them; None when they are newer than the kind."""
     version = fields.pop(VERSION_FIELD, 1)
-    if not isinstance(version, int) or version > kind.version:
+    if not isinstance(version, int) or version < 1:
+        raise JournalError(f"{kind.name}: version {version!r} of its body is none")
+    if version > kind.version:
         return None
     for step in range(version, kind.version):
         fields = kind.upcasters[step](fields)
@@ -113,3 +116,16 @@ def references(body: Any, names: tuple[str, ...]) -> tuple[str, ...]:
         value = getattr(body, name)
         found.extend([value] if isinstance(value, str) else value)
     return tuple(item for item in found if item)
+
+
+def specification_blobs(specification: bytes) -> tuple[str, ...]:
+    """Return the blobs that a hive's specification names: the evaluator's files by their hashes.
+
+    Raises:
+        JournalError: not a specification.
+    """
+    try:
+        problem = msgspec.json.decode(specification, type=Problem)
+    except msgspec.DecodeError as error:
+        raise JournalError(f"a specification cannot be read: {error}") from error
+    return tuple(file.sha256 for file in problem.evaluator.files)

@@ -44,7 +44,7 @@ CREATE TRIGGER event_no_delete BEFORE DELETE ON event BEGIN SELECT RAISE(ABORT, 
 CREATE TRIGGER blob_no_update BEFORE UPDATE ON blob BEGIN SELECT RAISE(ABORT, 'blobs never change'); END;
 """
 _COLUMNS = "position, id, hive, author, feed, seq, kind, payload, jws"
-_LAST_POSITION = 2**62
+_LAST_POSITION = 2**63 - 1  # SQLite's largest
 _MEND_DAMAGED = "restore the journal from `consilience backup`, or move it away to start anew"
 
 
@@ -63,17 +63,17 @@ class Store:
             NotFoundError: absent and `create` is not set.
             NewerFormatError, DamagedError, JournalError: it cannot be used.
         """
-        if not create and not path.exists():
+        if not create and (not path.exists() or path.stat().st_size == 0):
             raise NotFoundError(f"no journal at {path}", hint="`consilience run` makes one")
         try:
             connection = sqlite3.connect(path, isolation_level=None, timeout=10.0)
             store = cls(connection, path)
-            store._prepare(durability)
+            store._prepare(durability, create=create)
         except sqlite3.DatabaseError as error:
             raise _explain(path, error) from error
         return store
 
-    def _prepare(self, durability: Durability) -> None:
+    def _prepare(self, durability: Durability, *, create: bool) -> None:
         connection = self._connection
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > FORMAT_VERSION:
@@ -81,8 +81,10 @@ class Store:
                 f"{self.path} has format {version}, this version knows up to {FORMAT_VERSION}",
                 hint="upgrade consilience: pip install --upgrade consilience",
             )
-        if version == 0:
+        if version == 0 and create:
             self._create_schema()
+        elif version != FORMAT_VERSION:
+            raise DamagedError(f"{self.path} has format {version}, which never was", hint=_MEND_DAMAGED)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={'FULL' if durability == 'full' else 'NORMAL'}")
         application = connection.execute("PRAGMA application_id").fetchone()[0]
@@ -116,7 +118,9 @@ class Store:
 
     def add(self, row: Row) -> None:
         """Add one event to the open group."""
-        self._run(f"INSERT INTO event ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", _values(row))  # noqa: S608  constant
+        query = f"INSERT INTO event ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)"  # noqa: S608  constant columns
+        if self._run(query, _values(row)).rowcount != 1:
+            raise DamagedError(f"{self.path} did not take an event", hint=_MEND_DAMAGED)
 
     def put(self, data: bytes) -> str:
         """Keep the bytes and return their hash; keeping them twice is keeping them once."""
@@ -141,8 +145,11 @@ class Store:
 
     def blob_names(self) -> Iterator[str]:
         """Yield the name of every blob."""
-        for (name,) in self._run("SELECT name FROM blob ORDER BY name"):
-            yield name
+        try:
+            for (name,) in self._connection.execute("SELECT name FROM blob ORDER BY name"):
+                yield name
+        except sqlite3.DatabaseError as error:
+            raise _explain(self.path, error) from error
 
     def drop_blobs(self, names: list[str]) -> None:
         """Remove blobs that no event names (`gc`)."""
@@ -152,7 +159,7 @@ class Store:
     def rows(self, *, hive: str | None = None, kind: str | None = None, to: int | None = None) -> Iterator[Row]:
         """Yield rows in order of arrival, up to local position `to`, of one hive and kind or of all."""
         query = f"SELECT {_COLUMNS} FROM event WHERE position <= ?"  # noqa: S608  constant columns
-        values: list[object] = [_LAST_POSITION if to is None else to]
+        values: list[object] = [_LAST_POSITION if to is None else min(to, _LAST_POSITION)]
         for column, value in (("hive", hive), ("kind", kind)):
             if value is not None:
                 query += f" AND {column} = ?"
@@ -165,7 +172,7 @@ class Store:
 
     def count(self) -> int:
         """Return how many events there are: the next local position."""
-        found = self._run("SELECT coalesce(max(position) + 1, 0) FROM event").fetchone()
+        found = self._run("SELECT count(*) FROM event").fetchone()
         return int(found[0])
 
     def structure_faults(self) -> list[str]:
@@ -174,15 +181,30 @@ class Store:
             found = self._connection.execute("PRAGMA integrity_check(5)").fetchall()
         except sqlite3.DatabaseError as error:
             return [str(error)]
-        return [text for (text,) in found if text != "ok"]
+        return [text for (text,) in found if text != "ok"] + self._schema_faults()
+
+    def _schema_faults(self) -> list[str]:
+        """Compare tables, indexes and triggers with what this format has: a missing trigger is a fault."""
+        query = "SELECT type || ' ' || name || ' ' || coalesce(sql, '') FROM sqlite_master ORDER BY 1"
+        here = {text for (text,) in self._connection.execute(query)}
+        fresh = sqlite3.connect(":memory:")
+        try:
+            fresh.executescript(_SCHEMA)
+            wanted = {text for (text,) in fresh.execute(query)}
+        finally:
+            fresh.close()
+        return [f"the schema differs at {' '.join(text.split()[:2])}" for text in sorted(here ^ wanted)]
 
     def copy_to(self, destination: Path) -> None:
         """Write a consistent copy while others go on writing."""
-        target = sqlite3.connect(destination)
         try:
-            self._connection.backup(target)
-        finally:
-            target.close()
+            target = sqlite3.connect(destination)
+            try:
+                self._connection.backup(target)
+            finally:
+                target.close()
+        except sqlite3.DatabaseError as error:
+            raise _explain(destination, error) from error
 
     def close(self) -> None:
         """Close the file; an open group is forgotten."""

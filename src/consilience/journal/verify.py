@@ -13,10 +13,12 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from consilience.core.bodies import HiveFounded
 from consilience.core.errors import DamagedError, JournalError, NotFoundError
 from consilience.core.ports import Verifier
+from consilience.journal.device import Mark
 from consilience.journal.feed import FeedHead, Row, advance, check_link, check_row, read_event
-from consilience.journal.kinds import BY_NAME, references
+from consilience.journal.kinds import BY_NAME, references, specification_blobs
 from consilience.journal.store import Store
 
 
@@ -36,11 +38,16 @@ class Fault(Struct, frozen=True, kw_only=True):
 
 
 class VerifyReport(Struct, frozen=True, kw_only=True):
-    """What was checked, and the first fault found (None: everything holds)."""
+    """What was checked, and the first fault found (None: everything holds).
+
+    A journal that holds is whole and unchanged since its authors signed it. Who may be believed is another
+    question: compare `authors` with the DIDs that you know.
+    """
 
     events: int
     feeds: int
     blobs: int
+    authors: tuple[str, ...]
     fault: Fault | None
 
 
@@ -69,6 +76,9 @@ class _Checker:
         if fault:
             return fault
         self.heads[key] = advance(head, event)
+        missing = [name for name in event.fields.after if name not in self.seen]
+        if missing:
+            return f"it builds on event {missing[0][:12]}, which is not in the journal before it"
         self.seen.add(row.id)
         self.built_on.update((row.author, name) for name in event.fields.after)
         kind = BY_NAME.get(row.kind)
@@ -77,7 +87,17 @@ class _Checker:
         for name in references(event.body, kind.rests_on):
             if name not in self.seen:
                 return f"it rests on event {name[:12]}, which is not in the journal before it"
-        return self._check_blobs(references(event.body, kind.blobs))
+        named = references(event.body, kind.blobs)
+        fault = self._check_blobs(named)
+        if not fault and isinstance(event.body, HiveFounded) and event.body.specification:
+            fault = self._check_specification(event.body.specification)
+        return fault
+
+    def _check_specification(self, name: str) -> str:
+        try:
+            return self._check_blobs(specification_blobs(self._store.get(name)))
+        except JournalError as error:
+            return error.message
 
     def _check_blobs(self, names: tuple[str, ...]) -> str:
         for name in names:
@@ -91,18 +111,21 @@ class _Checker:
         return ""
 
 
-def verify_store(store: Store, verifier: Verifier, marks: dict[str, int] | None = None) -> VerifyReport:
+def verify_store(store: Store, verifier: Verifier, marks: dict[str, Mark] | None = None) -> VerifyReport:
     """Check the whole journal.
 
     Args:
         store: the journal's file.
         verifier: checks signatures.
-        marks: the last seq that this device wrote of each of its feeds; a journal that ends before
-            such a mark was cut off.
+        marks: what this device remembers of the feeds that it wrote; a journal that ends before such a
+            mark was cut off, and one without a feed that was written here has lost it.
     """
     checker = _Checker(store, verifier)
-    fault = next(_faults(store, checker), None) or _cut_off(checker, marks or {})
-    return VerifyReport(events=len(checker.seen), feeds=len(checker.heads), blobs=len(checker.blobs), fault=fault)
+    fault = next(_faults(store, checker), None) or _lost(store, checker, marks or {})
+    authors = tuple(sorted({author for _, author, _ in checker.heads}))
+    return VerifyReport(
+        events=len(checker.seen), feeds=len(checker.heads), blobs=len(checker.blobs), authors=authors, fault=fault
+    )
 
 
 def _faults(store: Store, checker: _Checker) -> Iterator[Fault]:
@@ -113,19 +136,28 @@ def _faults(store: Store, checker: _Checker) -> Iterator[Fault]:
             what = checker.check(row)
             if what:
                 yield Fault(what=what, position=row.position, event=row.id, feed=row.feed, seq=row.seq)
+        for name in store.blob_names():
+            store.get(name)
     except JournalError as error:
         yield Fault(what=error.message)
 
 
-def _cut_off(checker: _Checker, marks: dict[str, int]) -> Fault | None:
-    """Find a feed that ends before this device's mark.
+def _lost(store: Store, checker: _Checker, marks: dict[str, Mark]) -> Fault | None:
+    """Find a feed of this device that is missing here, or that ends before its mark.
 
-    Where its author went on from that end in another feed (a backup was restored and work resumed), the
+    Where its author went on from an early end in another feed (a backup was restored and work resumed), the
     loss is known and signed for, and no longer a fault.
     """
-    for (_, author, feed), head in checker.heads.items():
-        resumed = (author, head.id) in checker.built_on
-        if marks.get(feed, -1) > head.seq and not resumed:
-            what = f"feed {feed[:8]} ends at seq {head.seq}, but this device wrote it up to seq {marks[feed]}"
+    hives = {hive for hive, _, _ in checker.heads}
+    heads = {feed: (author, head) for (_, author, feed), head in checker.heads.items()}
+    for feed, mark in sorted(marks.items()):
+        if feed not in heads:
+            here = mark.path == str(store.path.resolve())
+            if here and mark.seq >= 0 and (mark.hive in hives or not heads):
+                return Fault(what=f"feed {feed[:8]} is missing, but this device wrote it up to seq {mark.seq}")
+            continue
+        author, head = heads[feed]
+        if mark.seq > head.seq and (author, head.id) not in checker.built_on:
+            what = f"feed {feed[:8]} ends at seq {head.seq}, but this device wrote it up to seq {mark.seq}"
             return Fault(what=f"{what}: the tail is missing, or this is an older copy")
     return None

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
 from consilience.core.artifact import Artifact
@@ -28,9 +27,9 @@ from consilience.core.ports import LoadedProblem
 from consilience.core.problem import Direction, EvaluatorSpec, Objective, Problem, Surface
 from consilience.core.study import Budget, Spend, StudySettings
 from consilience.identity.keys import EnvelopeVerifier
-from consilience.journal.device import WriterLock, writer_of
+from consilience.journal.device import WriterLock, read_marks, writer_of
 from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME, JournalReader
-from consilience.journal.kinds import BY_NAME, references
+from consilience.journal.kinds import BY_NAME, references, specification_blobs
 from consilience.journal.store import Store
 from consilience.journal.verify import VerifyReport, verify_store
 from consilience.node.clock import SystemClock
@@ -69,16 +68,9 @@ def verify(state: Path, places: UserPlaces) -> VerifyReport:
     """
     store = Store.open(state / JOURNAL_NAME)
     try:
-        return verify_store(store, EnvelopeVerifier(), _marks(places.marks))
+        return verify_store(store, EnvelopeVerifier(), read_marks(places.marks))
     finally:
         store.close()
-
-
-def _marks(folder: Path) -> dict[str, int]:
-    if not folder.is_dir():
-        return {}
-    texts = {path.name: path.read_text().strip() for path in folder.iterdir()}
-    return {name: int(text) for name, text in texts.items() if text.isdigit()}
 
 
 def backup(state: Path, destination: Path) -> int:
@@ -127,8 +119,7 @@ def _named_blobs(store: Store) -> set[str]:
         if kind is not None and event.body is not None:
             named.update(references(event.body, kind.blobs))
     for genesis in reader.hives().values():
-        specification = msgspec.json.decode(store.get(genesis.specification), type=Problem)
-        named.update(file.sha256 for file in specification.evaluator.files)
+        named.update(specification_blobs(store.get(genesis.specification)))
     return named
 
 

@@ -36,7 +36,7 @@ from consilience.core.study import StudySettings
 from consilience.journal.views.budget import BudgetView
 from consilience.search.credit import REWARD_FAILED, REWARD_IDLE, REWARD_NEAR, REWARD_PROMOTED, REWARD_RAN, CreditBook
 from consilience.search.governor import Governor
-from consilience.search.noise import NoiseFloor, pool
+from consilience.search.noise import NoiseFloor, moments, pool
 
 POOL_SIZE = 12  # good candidates kept at hand as parents; lineage itself is in the journal
 RECENT_SIZE = 6  # latest candidates that novelty is measured against, beside the parents
@@ -61,7 +61,7 @@ class Member(Struct):
     @property
     def mean(self) -> float:
         """Mean score over its seeds; NaN before it has one."""
-        return math.fsum(self.scores.values()) / len(self.scores) if self.scores else math.nan
+        return moments(tuple(self.scores.values()))[0] if self.scores else math.nan
 
 
 class SearchState:
@@ -216,7 +216,7 @@ class SearchState:
             return
         member.verdict = body.verdict
         self.challenger = None
-        if not member.failure:
+        if member.scores:
             self.contests += 1
             self._pool_noise(member, promoted=body.verdict == "promoted")
             self.credit.of(member.body.hypothesis.operator).add_gain(body.figures.get("gain", 0.0))
