@@ -127,6 +127,11 @@ def test_scale_constant(before: str, expected: set[str]) -> None:
         ),
         ('def f():\n    """Text."""\n    return 1\n', set()),
         ("import a\nfrom b import c\n", set()),
+        ("x = 1\ny(x)\n", {"x = 1\nx = 1\ny(x)\n", "x = 1\n", "x = 1\ny(x)\ny(x)\n"}),  # x keeps its only value
+        (
+            "def f(x):\n    x = 1\n    return x\n",
+            {"def f(x):\n    return x\n", "def f(x):\n    x = 1\n    x = 1\n    return x\n"},
+        ),
         ("a()", set()),
     ],
 )
@@ -148,7 +153,8 @@ def test_a_string_over_lines_is_not_indented_anew(value: str, moves: bool) -> No
         ("a = np.tanh(x)\n", {f"a = np.{new}\n" for new in ("arctan(x)", "sign(x)", "abs(x)", "maximum(x, 0.0)")}),
         ("a = np.maximum(x, 0.5)\n", {"a = np.minimum(x, 0.5)\n", "a = np.hypot(x, 0.5)\n"}),
         ("a = math.sqrt(x)\n", {"a = math.log1p(x)\n", "a = math.cbrt(x)\n"}),
-        ("a = min(x, y)\n", {"a = max(x, y)\n", "a = sum(x, y)\n"}),
+        ("a = min(x, y)\n", {"a = max(x, y)\n"}),
+        ("a = min(x)\n", {"a = max(x)\n", "a = sum(x)\n"}),
         ("a = x.mean()\n", {"a = x.min()\n", "a = x.max()\n", "a = x.sum()\n"}),
         ("a = rng.uniform(0, 1)\n", {"a = rng.normal(0, 1)\n"}),
         ("a = np.random.uniform(0, 1)\n", {"a = np.random.normal(0, 1)\n"}),
@@ -182,6 +188,8 @@ def test_swap_call(before: str, expected: set[str]) -> None:
             },
         ),
         ("def f(a):\n    for b, c in a: pass\n", set()),
+        ("def f(a, b):\n    a[b] = 1\n", set()),  # one is opened, the other an index
+        ("def f(a):\n    for b in a: c = 1\n    return a\n", set()),  # c may never have had a value
         ("def f(a: int) -> a: pass\n", set()),
         ("a = b\n", set()),
     ],

@@ -7,7 +7,7 @@ from functools import partial
 
 import libcst as cst
 
-from consilience.search.proposers.catalogue import CLIPPED, Owner, owner_of, relatives
+from consilience.search.proposers.catalogue import CLIPPED, TAKES_ONE, Owner, owner_of, relatives
 from consilience.search.proposers.edits import Edit, Family, Site, edit_at, one_line
 from consilience.search.proposers.syntax import Replacement, Source
 
@@ -36,7 +36,8 @@ def _named(call: cst.Call) -> tuple[Owner, cst.Name] | None:
 def _swapped(source: Source, call: cst.Call, owner: Owner, name: cst.Name) -> list[Edit]:
     shown = one_line(source.code(call))
     edits = []
-    for other in relatives(owner, name.value):
+    fitting = [other for other in relatives(owner, name.value) if other not in TAKES_ONE or len(call.args) == 1]
+    for other in fitting if owner == "builtins" else relatives(owner, name.value):
         words = (f"`{name.value}` -> `{other}` in `{shown}`", _WHY)
         edits.append(edit_at(source, call, [(*source.span(name), other)], words))
     clip = _clip(source, call, name) if owner == "numpy" else None

@@ -31,8 +31,7 @@ _CATALOGUE: dict[Owner, Rows] = {
         ("exp", "expm1", "exp2"),
         ("log", "log2", "log10"),
         ("floor", "ceil", "trunc"),
-        ("hypot", "fmod", "copysign"),
-        ("sum", "prod", "fsum"),
+        ("prod", "fsum"),
     ),
     "random": (
         ("uniform", "gauss", "triangular", "normalvariate"),
@@ -76,6 +75,9 @@ _CATALOGUE: dict[Owner, Rows] = {
 
 CLIPPED: dict[str, tuple[str, str]] = {"tanh": ("maximum", "0.0"), "abs": ("maximum", "0.0"), "exp": ("minimum", "1.0")}
 """numpy calls of one argument that are swapped for a clip at a bound (tanh -> relu), and back."""
+
+TAKES_ONE = frozenset({"sum", "fsum", "prod"})
+"""Calls that stand in for those of one argument only: ``max(a, b)`` has no sum of the same form."""
 
 _MODULES: dict[str, Owner] = {"math": "math", "random": "random", "np": "numpy", "numpy": "numpy", "jnp": "numpy"}
 

@@ -8,6 +8,7 @@ from functools import partial
 import libcst as cst
 
 from consilience.search.proposers.edits import Edit, Family, Site, edit_at, instead_of, one_line
+from consilience.search.proposers.names import names_known_at, uses_of
 from consilience.search.proposers.syntax import Source
 
 _FACTORS = ("0.5", "0.9", "1.1", "2.0")
@@ -22,8 +23,6 @@ _READING = (
     cst.BaseExpression | cst.ComparisonTarget | cst.Index | cst.Slice | cst.Return | cst.Assign | cst.Element | cst.If
 )
 _NOT_READING = cst.Call | cst.NamedExpr | cst.Lambda
-_BINDING = cst.Assign | cst.For | cst.AnnAssign | cst.NamedExpr
-_NESTED = cst.FunctionDef | cst.ClassDef | cst.Lambda
 
 _COUNTING = frozenset({"range", "len", "round", "int"})
 _WITHOUT_SENSE = frozenset({"range", "len", "enumerate", "zip", "iter", "next", "super", "print", "isinstance"})
@@ -89,12 +88,18 @@ def _is_number_like(source: Source, node: cst.BaseExpression) -> bool:
     aimed_at = isinstance(above, cst.AugAssign) and above.target is node
     if aimed_at or isinstance(above, _NO_NUMBERS) or any(quote in source.code(node) for quote in "\"'"):
         return False
+    if _is_call_of(node, _COUNTING) or _has_list(node):
+        return False
     for above in source.ancestors(node):
         if isinstance(above, cst.BaseStatement):
             return not isinstance(above, cst.For | cst.With)
         if isinstance(above, cst.Subscript | cst.Annotation) or _is_call_of(above, _COUNTING):
             return False
     return True
+
+
+def _has_list(node: cst.BaseExpression) -> bool:
+    return isinstance(node, cst.BinaryOperation) and isinstance(node.left, cst.List)
 
 
 def _is_call_of(node: cst.CSTNode, names: frozenset[str]) -> bool:
@@ -121,48 +126,20 @@ def _is_target(source: Source, node: cst.CSTNode) -> bool:
 
 
 def _renamed(source: Source, name: cst.Name) -> list[Edit]:
+    """Put another variable of the function here: one that has its value by now, and is used alike."""
     function = source.function(name)
-    bound = _bound_names(source, function, source.span(name)[0]) if function is not None else []
-    if name.value not in bound or any(isinstance(above, cst.Annotation) for above in source.ancestors(name)):
+    if function is None or any(isinstance(above, cst.Annotation) for above in source.ancestors(name)):
         return []
+    known, uses = names_known_at(source, name), uses_of(source, function)
+    alike = [other for other in known if uses.get(other) == uses.get(name.value) and other != name.value]
     around = next((above for above in source.ancestors(name) if source.code(above) != name.value), name)
     shown = one_line(source.code(around))
     return [
         edit_at(
             source, name, [(*source.span(name), other)], (f"`{name.value}` -> `{other}` in `{shown}`", _WHY_RENAMED)
         )
-        for other in bound
-        if other != name.value
+        for other in (alike if name.value in known else ())
     ]
-
-
-def _bound_names(source: Source, function: cst.FunctionDef, before: int) -> list[str]:
-    """Return the parameters of a function and the variables that it binds before a byte, sorted."""
-    parameters = (*function.params.posonly_params, *function.params.params, *function.params.kwonly_params)
-    names = [parameter.name.value for parameter in parameters]
-    stack: list[cst.CSTNode] = [function.body]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, _NESTED):
-            continue
-        if isinstance(node, _BINDING) and _bound_at(source, node) <= before:
-            targets = [one.target for one in node.targets] if isinstance(node, cst.Assign) else [node.target]
-            names += [name for target in targets for name in _targets(target)]
-        stack.extend(node.children)
-    return sorted(dict.fromkeys(names))
-
-
-def _bound_at(source: Source, node: _BINDING) -> int:
-    """Return the byte from which on the names of a binding have their values."""
-    return source.span(node.iter if isinstance(node, cst.For) else node)[1]
-
-
-def _targets(target: cst.BaseExpression) -> list[str]:
-    if isinstance(target, cst.Name):
-        return [target.value]
-    if isinstance(target, cst.Tuple | cst.List):
-        return [name for element in target.elements for name in _targets(element.value)]
-    return []
 
 
 EXPRESSION = Family(operator="expression", sites=_sites)

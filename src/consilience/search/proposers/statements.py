@@ -3,7 +3,9 @@
 Rules:
     1. Whole lines move, so comments at the end of a line go along.
     2. A body is never left empty: its only statement becomes `pass`.
-    3. Definitions, imports, docstrings, declarations and jumps stay: without them a program breaks or hangs.
+    3. What would leave a name without a value is not offered: the only binding is not left out, nor put
+       behind a use or into a loop that may not run.
+    4. Definitions, imports, docstrings, declarations and jumps stay: without them a program breaks or hangs.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import libcst as cst
 
 from consilience.core.blocks import split_lines
 from consilience.search.proposers.edits import Edit, Family, Site, edit_at, one_line
+from consilience.search.proposers.names import bound_names, owed_by, read_names
 from consilience.search.proposers.syntax import Replacement, Source
 
 _WHY_LEFT_OUT = "a step may not be needed"
@@ -54,9 +57,12 @@ def _edits(source: Source, node: cst.CSTNode) -> list[Edit]:
     if place is None:
         return []
     after = body[place + 1] if place + 1 < len(body) else None
-    edits = [_left_out(source, node, alone=len(body) == 1), _twice(source, node)]
-    if after is not None and _is_movable(source, after):
+    owed = owed_by(source, node)
+    edits = [] if owed else [_left_out(source, node, alone=len(body) == 1)]
+    edits.append(_twice(source, node))
+    if after is not None and _is_movable(source, after) and not owed & read_names(source, after):
         edits += _swapped(source, node, after)
+    if after is not None and _is_movable(source, after):
         edits += _into(source, node, after)
     return edits + _out(source, node, body)
 
@@ -104,7 +110,8 @@ def _out(source: Source, node: cst.CSTNode, body: Sequence[cst.CSTNode]) -> list
         return []
     moved = _indented(source, node, loop)
     before, behind = source.rows(loop)
-    places = [before] * (node is body[0]) + [behind] * (node is body[-1])
+    depends = bool(read_names(source, node) & bound_names(source, loop))  # on what the loop has not given a value yet
+    places = [before] * (node is body[0] and not depends) + [behind] * (node is body[-1])
     words = (f"`{_shown(source, node)}` moved out of the loop", _WHY_OUT)
     return [edit_at(source, node, [(*source.rows(node), ""), (at, at, moved)], words) for at in places if moved]
 

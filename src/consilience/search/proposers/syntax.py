@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import bisect
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 import libcst as cst
@@ -39,6 +39,7 @@ class Source:
         self._starts = _line_starts(self.data)
         self._spans = editable_spans(text)
         self._parents: dict[cst.CSTNode, cst.CSTNode] = {}
+        self._children: dict[cst.CSTNode, Sequence[cst.CSTNode]] = {}
         self._nodes = tuple(self._walk(wrapper.module))
 
     def nodes(self) -> tuple[cst.CSTNode, ...]:
@@ -51,7 +52,7 @@ class Source:
             node = stack.pop()
             if node in self._bytes and self.editable(node):
                 yield node
-            below = node.children
+            below = self._children[node] = node.children
             self._parents.update(dict.fromkeys(below, node))
             stack.extend(reversed(below))
 
@@ -90,6 +91,10 @@ class Source:
     def parent(self, node: cst.CSTNode) -> cst.CSTNode | None:
         """Return a node's parent."""
         return self._parents.get(node)
+
+    def children(self, node: cst.CSTNode) -> Sequence[cst.CSTNode]:
+        """Return what is directly below a node; LibCST works this out anew each time it is asked."""
+        return self._children[node]
 
     def ancestors(self, node: cst.CSTNode) -> Iterator[cst.CSTNode]:
         """Yield a node's parents, nearest first."""
