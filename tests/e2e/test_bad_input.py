@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import subprocess
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,10 +93,12 @@ def cut_off(machine: Machine) -> None:
 
 def one_byte_changed(machine: Machine) -> None:
     connection = sqlite3.connect(journal_of(machine))
+    trigger = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'event_no_update'").fetchone()[0]
     connection.execute("DROP TRIGGER event_no_update")
     connection.execute(
         "UPDATE event SET payload = CAST(replace(payload, 'trial.started', 'trial.stopped') AS BLOB) WHERE position = 4"
     )
+    connection.execute(trigger)
     connection.commit()
     connection.close()
 
@@ -287,3 +290,70 @@ def test_apply_never_writes_over_unknown_work(shell: Shell) -> None:
     assert shell("apply", "-p", "valley")[0] == 0
     path.write_text(path.read_text() + "\n# uncommitted\n")
     assert shell("apply", "-p", "valley")[0] == EXIT_FAILED
+
+
+def test_a_deep_folder_does_not_stop_a_study(shell: Shell) -> None:
+    folder = shell.machine.home / "deep"
+    folder.mkdir()
+    dig = "import os\nfor _ in range(3000):\n    os.mkdir('d')\n    os.chdir('d')\nVALUE = 1.5\n"
+    (folder / "initial_program.py").write_text(dig)
+    evaluator = "import runpy\ndef evaluate(path):\n    return {'combined_score': runpy.run_path(path)['VALUE']}\n"
+    (folder / "evaluator.py").write_text(evaluator)
+    for trials in ("6", "8"):
+        code, _, err = shell("run", "deep", "--trials", trials, "-q")
+        assert code in {0, EXIT_FAILED}, err
+        assert "Traceback" not in err
+    assert not list((folder / ".consilience").glob("work/*"))
+
+
+def test_defaults_are_written_so_that_they_read_back(shell: Shell) -> None:
+    choice = '[parameters.kind]\ntype = "categorical"\nchoices = ["a", "b\\\\x", "c\\"q"]\ndefault = "a"\n\n[evaluator]'
+    text = PROBLEM.replace("[evaluator]", choice)
+    score = "def evaluate(c, seed):\n    return {'depth': -len(c.parameters['kind'])}\n"
+    folder = shell.machine.problem(problem=text, evaluator=score)
+    assert shell("run", "valley", "--trials", "30", "-q")[0] == 0
+    assert shell("apply", "-p", "valley")[0] == 0
+    found = tomllib.loads((folder / "problem.toml").read_text())["parameters"]
+    assert found["kind"]["default"] in {"b\\x", 'c"q'}
+
+
+def test_apply_keeps_mode_links_and_hidden_changes(shell: Shell) -> None:
+    folder = shell.machine.problem(with_program=True)
+    assert shell("run", "valley", "--trials", "40", "-q")[0] == 0
+    program = folder / "program.py"
+    program.rename(folder / "real.py")
+    program.symlink_to("real.py")
+    (folder / "real.py").chmod(0o755)
+    assert shell("apply", "-p", "valley")[0] == 0
+    assert program.is_symlink()
+    assert (folder / "real.py").stat().st_mode & 0o777 == 0o755
+    program.write_text(program.read_text().replace("\n", "\r\n"), newline="")
+    assert shell("apply", "0", "-p", "valley")[0] == EXIT_FAILED
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "valley", "--wall", "1e400h"],
+        ["run", "valley", "--trials", "9" * 30],
+        ["run", "valley", "--seed", "-1"],
+        ["board", "-p", "valley", "--top", "-1"],
+    ],
+)
+def test_numbers_beyond_reason_are_usage_errors(arguments: list[str], shell: Shell) -> None:
+    shell.machine.problem()
+    code, _, err = shell(*arguments)
+    assert code == EXIT_USAGE, err
+
+
+@pytest.mark.parametrize("text", ['{"crypto":{}}', '{"crypto":5,"version":3}', "[" * 100_000])
+def test_key_files_that_are_none_are_environment_errors(
+    text: str, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell.machine.problem()
+    key = shell.machine.home / "key.json"
+    key.write_text(text)
+    key.chmod(0o600)
+    monkeypatch.setenv("CONSILIENCE_PASSPHRASE", "x")
+    code, _, err = shell("run", "valley", "--key", str(key))
+    assert code == EXIT_ENVIRONMENT, err

@@ -21,6 +21,7 @@ from consilience.identity.keys import Identity
 
 _FORMAT = "consilience-key-v1"
 _OTHERS = 0o077
+_LARGEST_BYTES = 65536  # a key file has under a thousand
 
 
 def load_or_create(path: Path, passphrase: str = "") -> Identity:
@@ -55,6 +56,8 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_mode & _OTHERS:
             raise IdentityError(f"{path} can be read by others", hint=f"chmod 600 {path}")
+        if path.stat().st_size > _LARGEST_BYTES:
+            raise IdentityError(f"{path} is not a key file", hint="restore it from a backup, or name another")
         document = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise IdentityError(
@@ -72,6 +75,8 @@ def _unlock(path: Path, document: dict[str, Any], passphrase: str) -> Identity:
         raise IdentityError(f"{path} is locked", hint="set CONSILIENCE_PASSPHRASE")
     try:
         return Identity(PrivateKey(decode_keyfile_json(document, passphrase.encode())))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise IdentityError(f"{path} is not a key file", hint="restore it from a backup, or name another") from error
     except ValueError as error:
         raise IdentityError(f"wrong passphrase for {path}", hint="check CONSILIENCE_PASSPHRASE") from error
 

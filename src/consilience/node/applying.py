@@ -10,10 +10,12 @@ Data flow: StudyReader + trial -> files or commit -> ArtifactApplied.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import tempfile
+import tomllib
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +28,8 @@ from consilience.journal.views.trials import TrialRow
 from consilience.node.reading import StudyReader
 
 _PROBLEM_FILE = "problem.toml"
+_BY_HAND = "set them by hand: `consilience diff` shows the values"
+_LINK_MODE = "120000"
 
 
 class Applied(Struct, frozen=True, kw_only=True):
@@ -69,17 +73,33 @@ def _texts(artifact: Artifact, root: Path) -> dict[str, str]:
         path = root / _PROBLEM_FILE
         if not path.exists():
             raise ApplyError(f"{path} is not there, and the candidate's parameters belong in it")
-        texts[_PROBLEM_FILE] = set_defaults(path.read_text(), artifact.parameters)
+        texts[_PROBLEM_FILE] = set_defaults(_read(path), artifact.parameters)
     return texts
 
 
 def set_defaults(text: str, values: dict[str, ParameterValue]) -> str:
-    """Return a problem.toml in which each parameter's `default` is its value; all else stays as it is."""
+    """Return a problem.toml in which each parameter's `default` is its value; all else stays as it is.
+
+    Raises:
+        ApplyError: the file is written in a way that this cannot change safely.
+    """
     for name, value in values.items():
-        header = rf'^\[parameters\.(?:{re.escape(name)}|"{re.escape(name)}")\]'
-        place = re.compile(rf"({header}[^\[]*?^default\s*=\s*)[^\n#]*", re.MULTILINE | re.DOTALL)
+        header = rf'^[ \t]*\[parameters\.(?:{re.escape(name)}|"{re.escape(name)}")\]'
+        place = re.compile(rf"({header}.*?^[ \t]*default\s*=[ \t]*)[^\n#]*", re.MULTILINE | re.DOTALL)
         text = place.sub(partial(_with_value, _toml(value)), text, count=1)
+    _check_defaults(text, values)
     return text
+
+
+def _check_defaults(text: str, values: dict[str, ParameterValue]) -> None:
+    """Read the changed file back: every default, and nothing but defaults, is what was meant."""
+    try:
+        tables = tomllib.loads(text)["parameters"]
+        wrong = [name for name, value in values.items() if tables[name]["default"] != value]
+    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise ApplyError(f"cannot set the defaults in {_PROBLEM_FILE}: {error}", hint=_BY_HAND) from error
+    if wrong:
+        raise ApplyError(f"cannot set the default of {wrong[0]} in {_PROBLEM_FILE}", hint=_BY_HAND)
 
 
 def _with_value(shown: str, match: re.Match[str]) -> str:
@@ -89,15 +109,18 @@ def _with_value(shown: str, match: re.Match[str]) -> str:
 def _toml(value: ParameterValue) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else repr(value)
+    return json.dumps(value) if isinstance(value, str) else repr(value)  # TOML's basic strings escape as JSON's do
 
 
 def _check_recoverable(reader: StudyReader, root: Path, texts: dict[str, str]) -> None:
-    """Refuse to write over what neither git nor the journal could give back."""
+    """Refuse to write over what neither git nor the journal could give back.
+
+    Of problem.toml only default values change, and the journal has the old ones.
+    """
     for path, text in texts.items():
-        current = (root / path).read_text() if (root / path).exists() else ""
+        current = _read(root / path)
         if path == _PROBLEM_FILE or current in ("", text):
-            continue  # of problem.toml only default values change, and the journal has the old ones
+            continue
         if not _is_committed(root, path) and not _is_known(reader, path, current):
             raise ApplyError(
                 f"{root / path} has changes that are in no commit and no candidate",
@@ -105,9 +128,16 @@ def _check_recoverable(reader: StudyReader, root: Path, texts: dict[str, str]) -
             )
 
 
+def _read(path: Path) -> str:
+    """Return a file's text with its line endings as they are; "" when there is none."""
+    return path.read_bytes().decode(errors="surrogateescape") if path.exists() else ""
+
+
 def _is_committed(root: Path, path: str) -> bool:
-    tracked = _git(root, ("ls-files", "--error-unmatch", "--", path)).returncode == 0
-    return tracked and not _git(root, ("status", "--porcelain", "--", path)).stdout.strip()
+    """Tell whether HEAD has these very bytes; `git status` would believe flags that hide a change."""
+    here = _git(root, ("hash-object", "--no-filters", "--", path))
+    there = _git(root, ("rev-parse", "--verify", "--quiet", f"HEAD:./{path}"))
+    return here.returncode == 0 and there.returncode == 0 and here.stdout == there.stdout
 
 
 def _is_known(reader: StudyReader, path: str, text: str) -> bool:
@@ -117,10 +147,13 @@ def _is_known(reader: StudyReader, path: str, text: str) -> bool:
 
 def _write(root: Path, texts: dict[str, str]) -> None:
     for path, text in texts.items():
-        temporary = (root / path).with_name(f".{Path(path).name}.{os.getpid()}")
+        target = (root / path).resolve()  # through a link, to the file that it names
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
         try:
-            temporary.write_text(text)
-            temporary.replace(root / path)
+            temporary.write_bytes(text.encode(errors="surrogateescape"))
+            if target.exists():
+                temporary.chmod(target.stat().st_mode)
+            temporary.replace(target)
         except OSError as error:
             raise ApplyError(f"cannot write {root / path}: {error}", hint="make the folder writable") from error
 
@@ -139,7 +172,10 @@ def _commit(root: Path, branch: str, texts: dict[str, str], message: str) -> str
         _must(root, ("read-tree", head), index)
         for path, text in texts.items():
             blob = _must(root, ("hash-object", "-w", "--stdin"), index, text)
-            _must(root, ("update-index", "--add", "--cacheinfo", f"100644,{blob},{prefix}{path}"), index)
+            mode = _git(root, ("ls-tree", "HEAD", "--", path)).stdout.partition(" ")[0] or "100644"
+            if mode == _LINK_MODE:
+                raise ApplyError(f"{path} is a symbolic link in HEAD", hint="apply to the working tree instead")
+            _must(root, ("update-index", "--add", "--cacheinfo", f"{mode},{blob},{prefix}{path}"), index)
         tree = _must(root, ("write-tree",), index)
     commit = _must(root, ("commit-tree", tree, "-p", head, "-m", message))
     _must(root, ("update-ref", reference, commit, ""))

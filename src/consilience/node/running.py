@@ -11,7 +11,6 @@ Data flow: LoadedProblem + Settings -> Session, Sandbox, Executor, Runner -> Sto
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from consilience.node.settings import Settings
 from consilience.search.proposers import default_proposers
 from consilience.trials.environment import describe_environment
 from consilience.trials.executors.factory import make_executor
+from consilience.trials.executors.folders import remove
 from consilience.trials.sandbox.confinement import Sandbox
 from consilience.trials.sandbox.probe import cached_probe, open_sandbox, require_level, unsafe_sandbox
 
@@ -76,14 +76,14 @@ def open_executor(
         IsolationError, EnvironmentLacksError: the machine does not allow it.
     """
     sandbox = choose_sandbox(loaded.interpreter or sys.executable, study, places, unsafe=unsafe)
-    shutil.rmtree(work_dir, ignore_errors=True)  # what a killed run left behind
+    remove(work_dir)  # what a killed run left behind
     work_dir.mkdir(parents=True)
     executor = make_executor(loaded, sandbox, work_dir)
     try:
         yield executor
     finally:
         executor.close()
-        shutil.rmtree(work_dir, ignore_errors=True)
+        remove(work_dir)
 
 
 class Run:

@@ -16,6 +16,7 @@ from typing import Any, get_args
 
 from msgspec import Struct
 
+from consilience.core.chance import SEED_BITS
 from consilience.core.errors import BudgetError, SettingError
 from consilience.core.outcome import IsolationLevel
 from consilience.core.study import Autonomy, Budget, Policy, StudySettings
@@ -23,6 +24,7 @@ from consilience.core.study import Autonomy, Budget, Policy, StudySettings
 PREFIX = "CONSILIENCE_"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _MILLISECONDS = 1000
+_LARGEST = 1e12  # of any amount: what fits JSON's whole numbers in milliseconds
 
 
 class Setting(Struct, frozen=True, kw_only=True):
@@ -52,20 +54,39 @@ def read_seconds(value: Any) -> float:
     if isinstance(value, bool):
         raise ValueError("not a duration")  # noqa: TRY004  one error for every wrong value
     if isinstance(value, int | float):
-        return float(value)
+        return _bounded(float(value))
     text = str(value).strip().lower()
     number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
     unit = text[len(number) :].strip() or "s"
     if unit not in _UNITS:
         raise ValueError(f"unit {unit!r}; use ms, s, m, h or d")
-    return float(number) * _UNITS[unit]
+    return _bounded(float(number) * _UNITS[unit])
+
+
+def _bounded(number: float) -> float:
+    if not abs(number) <= _LARGEST:
+        raise ValueError(f"beyond {_LARGEST:g}")
+    return number
 
 
 def _read_count(value: Any) -> int:
-    number = float(value) if not isinstance(value, bool) else float("nan")
+    number = _bounded(float(value)) if not isinstance(value, bool) else 0.5
     if number != int(number):
         raise ValueError("not a whole number")
     return int(number)
+
+
+def _read_seed(value: Any) -> int:
+    seed = _read_count(value)
+    if not 0 <= seed < 2**SEED_BITS:
+        raise ValueError(f"not between 0 and {2**SEED_BITS - 1}")
+    return seed
+
+
+def _read_autonomy(value: Any) -> str:
+    if value in ("auto", "portfolio"):
+        raise ValueError("not in this release; use suggest or sandbox")
+    return _read_choice(*get_args(Autonomy))(value)
 
 
 def _read_choice(*choices: str) -> Callable[[Any], str]:
@@ -90,10 +111,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(name="trials", read=_read_count, default=100, meaning="total trials of the study"),
     Setting(name="wall_seconds", read=read_seconds, default=None, meaning="total time of the study's runs"),
     Setting(name="cpu_seconds", read=read_seconds, default=None, meaning="total CPU time of the study's trials"),
-    Setting(name="seed", read=_read_count, default=0, meaning="seed of every random choice"),
+    Setting(name="seed", read=_read_seed, default=0, meaning="seed of every random choice"),
     Setting(
         name="autonomy",
-        read=_read_choice(*get_args(Autonomy)),
+        read=_read_autonomy,
         default="sandbox",
         meaning="suggest leaves promotion to a person",
     ),

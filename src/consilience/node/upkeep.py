@@ -10,7 +10,6 @@ Data flow: state folder -> here -> reports for faces.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -37,6 +36,7 @@ from consilience.node.places import UserPlaces
 from consilience.node.session import Session
 from consilience.node.settings import Settings
 from consilience.problems.results_tsv import read_result_table
+from consilience.trials.executors.folders import remove
 
 _STOP_WAIT_SECONDS = 30.0
 _POLL_SECONDS = 0.05
@@ -105,7 +105,7 @@ def collect_garbage(state: Path, *, dry_run: bool) -> Collected:
             folders = int(work.is_dir())
             if not dry_run:
                 store.drop_blobs(unused)
-                shutil.rmtree(work, ignore_errors=True)
+                remove(work)
         finally:
             store.close()
     return Collected(blobs=len(unused), bytes=size, folders=folders)

@@ -163,6 +163,11 @@ def _above_zero(value: float, where: tuple[str, str]) -> None:
     require(holds, where, found=f"{value:g}", expected="a finite number above 0")
 
 
+LARGEST_LIMITS = {"wall_seconds": 1e7, "cpu_seconds": 1e7, "memory_mb": 2**24, "output_kb": 2**21}
+LARGEST_BUDGET = 1e12
+LARGEST_PAIRS = 10_000
+
+
 def check_limits(limits: Limits, file: str) -> None:
     """Refuse limits under which no trial could run.
 
@@ -170,7 +175,10 @@ def check_limits(limits: Limits, file: str) -> None:
         ProblemError: one is not above zero.
     """
     for field in ("wall_seconds", "cpu_seconds", "memory_mb", "output_kb"):
-        _above_zero(getattr(limits, field), (file, f"limits.{field}"))
+        value = getattr(limits, field)
+        _above_zero(value, (file, f"limits.{field}"))
+        most = LARGEST_LIMITS[field]
+        require(value <= most, (file, f"limits.{field}"), found=f"{value:g}", expected=f"at most {most:g}")
 
 
 def read_budget(table: BudgetTable, default_trials: int, file: str) -> Budget:
@@ -183,6 +191,8 @@ def read_budget(table: BudgetTable, default_trials: int, file: str) -> Budget:
         value = getattr(table, field)
         if value is not None:
             _above_zero(value, (file, f"budget.{field}"))
+            fits = value <= LARGEST_BUDGET
+            require(fits, (file, f"budget.{field}"), found=f"{value:g}", expected=f"at most {LARGEST_BUDGET:g}")
     trials = default_trials if table == BudgetTable() else table.trials
     return Budget(trials=trials, wall_ms=_milliseconds(table.wall_seconds), cpu_ms=_milliseconds(table.cpu_seconds))
 
@@ -202,7 +212,8 @@ def read_policy(table: PolicyTable, seeds: SeedsTable, file: str) -> Policy:
     holds = math.isfinite(gain) and gain >= 0
     require(holds, (file, "policy.minimum_gain"), found=f"{gain:g}", expected="a finite number, 0 or above")
     pairs = table.maximum_pairs
-    require(pairs >= 1, (file, "policy.maximum_pairs"), found=str(pairs), expected="at least 1")
+    fits = 1 <= pairs <= LARGEST_PAIRS
+    require(fits, (file, "policy.maximum_pairs"), found=str(pairs), expected=f"at least 1, at most {LARGEST_PAIRS}")
     least = 1 if table.deterministic else 2
     expected = f"at least {least}" + ("" if table.deterministic else ": the noise floor is a spread")
     require(seeds.baseline >= least, (file, "seeds.baseline"), found=str(seeds.baseline), expected=expected)

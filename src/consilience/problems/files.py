@@ -22,6 +22,7 @@ from consilience.core.problem import FileDigest
 from consilience.problems.faults import did_you_mean
 
 MEBIBYTE = 1 << 20
+_SHOWN = 80  # characters of a wrong pattern that are worth showing
 SUPPORT_FILE_LIMIT = MEBIBYTE  # a larger file of a foreign folder is data
 SUPPORT_TOTAL_LIMIT = 32 * MEBIBYTE  # what is held in memory and written for trials
 FOLDER_FILE_LIMIT = 2000  # more files than this is a home directory, not a problem
@@ -69,7 +70,10 @@ def expand(root: Path, patterns: Iterable[str], where: tuple[str, str]) -> tuple
     found: set[str] = set()
     for pattern in patterns:
         _check_relative(pattern, where)
-        matches = [path for path in root.glob(pattern) if path.is_file()]
+        try:
+            matches = [path for path in root.glob(pattern) if path.is_file()]
+        except (OSError, ValueError, IndexError) as error:
+            raise ProblemError(*where, found=repr(pattern[:_SHOWN]), expected="a glob pattern of files") from error
         if not matches:
             raise ProblemError(*where, found=f"{pattern!r}, which matches no file", expected="existing files")
         found.update(inside(root, relative_name(root, path), where).relative_to(root).as_posix() for path in matches)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from consilience.core.errors import ProblemError
@@ -73,6 +73,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
     text = read_text(path, (FILE, ""))
     try:
         return tomllib.loads(text)
+    except RecursionError as error:
+        raise ProblemError(FILE, "", found="a value nested beyond reading", expected="valid TOML") from error
     except tomllib.TOMLDecodeError as error:
         hint = "strings need quotes, and true and false are lower-case"
         raise ProblemError(FILE, "", found=f"a syntax error: {error}", expected="valid TOML", hint=hint) from error
@@ -84,7 +86,9 @@ def _artifact_texts(root: Path, table: ProblemFile, parameters: tuple[Parameter,
     if not paths and not parameters:
         hint = 'add files = ["..."] under [artifact], or a [parameters.NAME] table'
         raise ProblemError(*where, found="nothing that may change", expected="a file or a parameter", hint=hint)
-    require(len(set(paths)) == len(paths), where, found="a file named twice", expected="each file once")
+    spelled = {str(PurePosixPath(path)) for path in paths}
+    require(len(spelled) == len(paths), where, found="a file named twice", expected="each file once")
+    require(FILE not in spelled, where, found=FILE, expected="files that a candidate may change")
     return {path: read_text(inside(root, path, where), where) for path in paths}
 
 

@@ -24,7 +24,9 @@ def verify(folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  clic
         f"{report.events} events in {report.feeds} feeds, {report.blobs} blobs: every hash, signature and link holds"
     )
     text = f"NOT VERIFIED: {printable(str(report.fault))}" if report.fault else holds
-    emit(report, lambda console: console.print(text, soft_wrap=True), as_json=as_json)
+    authors = f"signed by {', '.join(report.authors)}" if report.authors else ""
+    lines = "\n".join(line for line in (text, authors) if line)
+    emit(report, lambda console: console.print(lines, soft_wrap=True), as_json=as_json)
     return EXIT_VERIFICATION if report.fault else EXIT_DONE
 
 

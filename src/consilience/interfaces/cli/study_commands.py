@@ -28,7 +28,7 @@ _MILLISECONDS = 1000
 
 
 @click.command()
-@click.option("--top", default=15, show_default=True, help="Rows to show.")
+@click.option("--top", type=click.IntRange(min=1), default=15, show_default=True, help="Rows to show.")
 @options.with_study
 def board(top: int, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
     """Rank the candidates; never across comparability keys."""
@@ -50,10 +50,10 @@ def show(trial: str, folder: str, state: str, as_json: bool) -> int:  # noqa: FB
 
 @click.command()
 @click.option("--kind", default="", help="Only kinds that begin so, such as trial.")
-@click.option("--since", default=0, help="Only from this place in the fold on.")
-@click.option("--tail", default=0, help="Only the last N.")
+@click.option("--since", type=click.IntRange(min=0), default=0, help="Only from this place in the fold on.")
+@click.option("--tail", type=click.IntRange(min=1), help="Only the last N.")
 @options.with_study
-def log(kind: str, since: int, tail: int, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
+def log(kind: str, since: int, tail: int | None, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
     """Print the events, oldest first."""
     reader = options.open_reader(folder, state)
     numbered = list(enumerate(reader.events))[since:]
@@ -123,7 +123,9 @@ def export(destination: Path, folder: str, state: str, as_json: bool) -> int:  #
 
 
 @click.command()
-@click.option("--to", "position", type=int, help="Fold up to this local position; everything by default.")
+@click.option(
+    "--to", "position", type=click.IntRange(min=0), help="Fold up to this local position; everything by default."
+)
 @options.with_study
 def replay(position: int | None, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
     """Fold the journal again from event 0 and show the state it leads to."""

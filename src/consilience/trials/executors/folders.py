@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from consilience.core.artifact import Artifact
@@ -53,12 +54,15 @@ def make_folder(work_dir: Path, prefix: str) -> Path:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder, also one whose permissions a candidate has changed."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():
-        for place, _, _ in os.walk(folder):
-            Path(place).chmod(0o700)
+    """Remove a folder, also one whose permissions a candidate has changed, or that it has nested very deep.
+
+    Python's own removal recurses and gives up on deep folders; `rm` does not, and follows no link.
+    """
+    with suppress(RecursionError):
         shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        for command in (["chmod", "-R", "u+rwx", "--", str(folder)], ["rm", "-rf", "--", str(folder)]):
+            subprocess.run(command, capture_output=True, check=False)  # noqa: S603  fixed commands of the system
 
 
 def write_artifact(folder: Path, artifact: Artifact) -> None:

@@ -20,6 +20,7 @@ from consilience.core.errors import EnvironmentLacksError
 
 ASK_SECONDS = 30
 _GENERATORS = ("random", "numpy")
+_NUMPY_USERS = ("sklearn", "scipy", "torch")  # libraries that draw from NumPy's global generator
 _ASK = (
     "import sys, json, platform\n"
     "print(json.dumps({'path': sys.path[1:], 'prefix': sys.prefix, 'version': platform.python_version(),"
@@ -76,7 +77,8 @@ def generators_in(texts: Iterable[str]) -> list[str]:
     They are imported and seeded before the sources' first line runs; others are not paid for.
     """
     text = "\n".join(texts)
-    return [name for name in _GENERATORS if name in text and "random" in text]
+    uses_numpy = any(name in text for name in _NUMPY_USERS)
+    return [name for name in _GENERATORS if (name in text and "random" in text) or (name == "numpy" and uses_numpy)]
 
 
 def child_environment(home: str, scratch: str) -> dict[str, str]:

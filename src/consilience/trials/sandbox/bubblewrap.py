@@ -91,7 +91,23 @@ def _mounts(confinement: Confinement, interpreter: Interpreter) -> list[tuple[st
     mounts += [("--ro-bind", path) for path in (LAUNCHER, *confinement.readable)]
     mounts += [("--bind", path) for path in confinement.writable]
     mounts.append(("--tmpfs", confinement.scratch))
+    mounts += [("--tmpfs", path) for path in hidden_folders(interpreter)]
     return sorted(mounts, key=lambda mount: len(Path(mount[1]).parts))
+
+
+_HIDDEN = tuple(
+    f"{above}consilience/domains"
+    for above in ("", "site-packages/", "lib/python*/site-packages/", "python*/site-packages/")
+)
+
+
+def hidden_folders(interpreter: Interpreter) -> list[str]:
+    """Return what lies in the interpreter's packages and no candidate may read: our built-in problems' data.
+
+    Their evaluators and labels would else be a way to a score.
+    """
+    found = [path for place in interpreter.readable for pattern in _HIDDEN for path in Path(place).glob(pattern)]
+    return sorted({str(path) for path in found if path.is_dir()})
 
 
 def _is_top_link(path: str) -> bool:
