@@ -1,4 +1,4 @@
-"""What the documents say is true: references match the code, examples run, links lead somewhere."""
+"""What the documents say is true: references match the code, links lead somewhere."""
 
 import re
 import subprocess
@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Machine
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_references_match_the_code() -> None:
@@ -21,21 +20,6 @@ def test_references_match_the_code() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
-def test_examples_run(example: Path, machine: Machine) -> None:
-    assert len(example.read_text().splitlines()) <= 100
-    done = subprocess.run(
-        [sys.executable, str(example)],
-        env=machine.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "incumbent" in done.stdout
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
