@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from consilience.trials.executors.candidate_process import Reply
-from consilience.trials.executors.messages import MAX_DEPTH, NotPlainError, check_plain, decode_line, encode_line
+from consilience.trials.executors.messages import (
+    MAX_DEPTH,
+    NotPlainError,
+    check_plain,
+    decode_line,
+    encode_line,
+    nesting,
+)
 
 
 @pytest.mark.parametrize(
@@ -47,3 +54,10 @@ def test_huge_integers_and_deep_nesting_are_refused(value: Any) -> None:
 def test_plain_data_passes_unchanged(value: Any) -> None:
     check_plain(value)
     assert decode_line(encode_line({"value": value}).strip(), Reply).value == value
+
+
+@pytest.mark.parametrize("depth", [0, 1, 63, 64, 65, 100_000])
+def test_depth_is_counted_before_anything_is_parsed(depth: int) -> None:
+    line = b'{"value": ' + b"[" * depth + b"]" * depth + b', "text": "' + b"[" * 200 + b'\\"{"}'
+    assert (nesting(line) > MAX_DEPTH) == (depth + 1 > MAX_DEPTH)
+    assert nesting(b'{"value": "' + b"[" * 200 + b'"}') <= 1

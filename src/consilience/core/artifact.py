@@ -26,7 +26,7 @@ class ArtifactFile(Struct, frozen=True):
 
 
 class Artifact(Struct, frozen=True, kw_only=True):
-    """One version of what may change. Files are sorted by path; parameters keep the problem's order."""
+    """One version of what may change. Files are sorted by path; equal values make equal artifacts."""
 
     files: tuple[ArtifactFile, ...] = ()
     parameters: dict[str, ParameterValue] = {}

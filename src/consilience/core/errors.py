@@ -75,7 +75,7 @@ class SettingError(UsageError):
 
 
 class BudgetError(UsageError):
-    """A budget cannot be spent as asked (zero, negative, or below what is spent already)."""
+    """A budget that allows nothing: zero or negative."""
 
     kind = "budget_invalid"
 

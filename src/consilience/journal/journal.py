@@ -16,17 +16,18 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from consilience.core.bodies import HiveFounded
-from consilience.core.errors import JournalError, NotFoundError
+from consilience.core.errors import JournalError, NotFoundError, TamperedError
 from consilience.core.events import Event, payload_bytes
-from consilience.core.ports import Clock, Signer
+from consilience.core.ports import Clock, Signer, Verifier
 from consilience.journal.device import FeedMark, WriterLock, claim_feed
-from consilience.journal.feed import FeedHead, Row, next_payload, read_event
+from consilience.journal.feed import FeedHead, Row, check_row, next_payload, read_event
 from consilience.journal.kinds import kind_named
 from consilience.journal.order import canonical_order
 from consilience.journal.store import Durability, Store
 
 JOURNAL_NAME = "journal.db"
 LOCK_NAME = "journal.lock"
+TAIL_EVENTS = 64  # checked at each opening, a few milliseconds; `verify` checks all
 
 
 class View(Protocol):
@@ -87,6 +88,20 @@ class JournalReader:
     def events(self, hive: str, *, to: int | None = None) -> list[Event]:
         """Return a hive's events in canonical fold order, up to local position `to`."""
         return canonical_order(self.arrivals(hive=hive, to=to))
+
+    def check_tail(self, verifier: Verifier) -> None:
+        """Check hash and signature of the latest events: what a reader does before it shows anything.
+
+        Raises:
+            TamperedError: one of them does not hold.
+        """
+        for row in self._store.tail(TAIL_EVENTS):
+            fault = check_row(row, verifier)
+            if fault:
+                raise TamperedError(
+                    f"event {row.position} ({row.id[:12]}): {fault}",
+                    hint="`consilience verify` checks the rest; restore the journal from a backup",
+                )
 
     def blob(self, name: str) -> bytes:
         """Return a blob by its hash."""

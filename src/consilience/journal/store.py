@@ -170,6 +170,12 @@ class Store:
         except sqlite3.DatabaseError as error:
             raise _explain(self.path, error) from error
 
+    def tail(self, count: int) -> list[Row]:
+        """Return the latest rows, oldest first."""
+        query = f"SELECT {_COLUMNS} FROM event ORDER BY position DESC LIMIT ?"  # noqa: S608  constant columns
+        found = self._run(query, (count,)).fetchall()
+        return [Row(**dict(zip(Row.__struct_fields__, values, strict=True))) for values in reversed(found)]
+
     def count(self) -> int:
         """Return how many events there are: the next local position."""
         found = self._run("SELECT count(*) FROM event").fetchone()

@@ -31,10 +31,14 @@ def export(reader: StudyReader, destination: Path) -> int:
     """Write the trials to a file and return how many rows it has.
 
     Raises:
-        UsageError: the suffix is none of those known.
+        UsageError: the suffix is none of those known, or a log that exists would be lost.
         EnvironmentLacksError: Parquet without pyarrow.
         ConsilienceError: the file cannot be written.
     """
+    if destination.exists() and destination.suffix == ".tsv":
+        raise UsageError(
+            f"{destination} exists already", hint="autoresearch's own log is not written over: name another"
+        )
     writer = _WRITERS.get(destination.suffix)
     if writer is None:
         raise UsageError(

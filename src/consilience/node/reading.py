@@ -17,6 +17,7 @@ from consilience.core.artifact import Artifact, read_artifact
 from consilience.core.bodies import HiveFounded
 from consilience.core.errors import NotFoundError
 from consilience.core.problem import Problem
+from consilience.identity.keys import EnvelopeVerifier
 from consilience.journal.journal import JOURNAL_NAME, JournalReader, View
 from consilience.journal.views.budget import BudgetView
 from consilience.journal.views.leaderboard import LeaderboardView
@@ -79,6 +80,7 @@ class StudyReader:
             NotFoundError: no journal, or no such problem in it.
         """
         journal = JournalReader.open(state)
+        journal.check_tail(EnvelopeVerifier())
         hives = journal.hives()
         fitting = [(hive, genesis) for hive, genesis in hives.items() if genesis.problem.startswith(problem)]
         if not fitting:
@@ -107,10 +109,9 @@ class StudyReader:
         if not found:
             found = [row for row in rows if name and _has_id(row, name)]
         if not found or len({row.proposed_event for row in found}) > 1:
-            number = len({row.proposed_event for row in found}) or "no"
-            raise NotFoundError(
-                f"{number} candidates match {name!r} among {len(rows)} trials", hint="see `consilience board` and `log`"
-            )
+            number = len({row.proposed_event for row in found})
+            what = f"{number} candidates begin with {name!r}" if number else f"no trial or candidate {name!r}"
+            raise NotFoundError(f"{what}; there are {len(rows)} trials", hint="see `consilience board` and `log`")
         return found[0]
 
     def incumbent(self) -> TrialRow:

@@ -259,8 +259,11 @@ def resolve(
     """Lay the layers over each other.
 
     Raises:
-        SettingError: a value that its setting cannot read.
+        SettingError: a flag that is no setting, or a value that its setting cannot read.
     """
+    for name in flags:
+        if name not in _BY_NAME:
+            raise SettingError(f"{name!r} is no setting", hint=f"one of {', '.join(_BY_NAME)}")
     layers: tuple[tuple[str, Mapping[str, Any]], ...] = (
         ("flag", flags),
         ("environment", {s.name: environment[_variable(s.name)] for s in SETTINGS if _variable(s.name) in environment}),
@@ -280,7 +283,7 @@ def _resolve_one(setting: Setting, layers: tuple[tuple[str, Mapping[str, Any]], 
             read = setting.read(value)
         except (ValueError, TypeError, OverflowError) as error:
             raise SettingError(
-                f"{setting.name} = {value!r} (from {origin}): {error}", hint=f"it is {setting.meaning}"
+                f"{setting.name} = {value!r} (from {origin}): {error}", hint=f"{setting.name}: {setting.meaning}"
             ) from error
         return Resolved(name=setting.name, value=read, origin=origin, meaning=setting.meaning)
     return Resolved(name=setting.name, value=setting.default, origin="default", meaning=setting.meaning)

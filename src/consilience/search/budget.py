@@ -49,7 +49,11 @@ def exhausted_reason(budget: BudgetView) -> str:
         "money_microusd": "money",
     }
     used = [name for amount, name in words.items() if (room := budget.remaining(amount)) is not None and room <= 0]
-    return f"the budget of {' and '.join(used)} is used up" if used else ""
+    if not used:
+        return ""
+    over = budget.remaining("trials") or 0
+    more = f" ({budget.spent.trials} trials are spent; a budget is a total, not more)" if over < 0 else ""
+    return f"the budget of {' and '.join(used)} is used up{more}"
 
 
 def _fit(seconds: float, room_ms: int | None) -> int:

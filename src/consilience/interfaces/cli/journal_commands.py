@@ -20,9 +20,8 @@ from consilience.node import upkeep
 def verify(folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
     """Check every hash, signature, link and blob; name the first bad event (exit code 3)."""
     report = upkeep.verify(options.state_of(folder, state), options.places())
-    holds = (
-        f"{report.events} events in {report.feeds} feeds, {report.blobs} blobs: every hash, signature and link holds"
-    )
+    feeds = f"{report.feeds} feed{'s' * (report.feeds != 1)}"
+    holds = f"{report.events} events in {feeds}, {report.blobs} blobs: every hash, signature and link holds"
     text = f"NOT VERIFIED: {printable(str(report.fault))}" if report.fault else holds
     authors = f"signed by {', '.join(report.authors)}" if report.authors else ""
     lines = "\n".join(line for line in (text, authors) if line)

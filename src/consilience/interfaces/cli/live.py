@@ -16,6 +16,7 @@ from typing import Any, Protocol, Self
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from consilience.core.bodies import NoiseMeasured, PhaseSwitched, TrialFinished, VerdictReached
@@ -126,7 +127,9 @@ class MovingFace(SilentFace):
         told = tell(self._session, event)
         if told:
             self._live.console.print(told)
-        self._live.update(Group(self._status.bar(), Text(self._status.line())))
+        bar = Table.grid(expand=False)  # a bar by itself ends no line, and would swallow the text below it
+        bar.add_row(self._status.bar())
+        self._live.update(Group(bar, Text(self._status.line())))
 
 
 class Status:

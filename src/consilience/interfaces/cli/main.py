@@ -12,7 +12,7 @@ import sys
 import click
 
 from consilience import version
-from consilience.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, ConsilienceError, UsageError
+from consilience.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, ConsilienceError, UsageError
 from consilience.interfaces.cli.output import print_error
 
 COMMANDS = {
@@ -62,12 +62,15 @@ def main(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
     as_json = "--json" in arguments
     try:
-        code = consilience.main(arguments, standalone_mode=False)
+        code = consilience.main(arguments, prog_name="consilience", standalone_mode=False)
     except ConsilienceError as error:
         print_error(error, as_json=as_json)
         return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        sys.stderr.write(error.format_message() + "\n")
+        return EXIT_USAGE
     except click.UsageError as error:
-        help_line = f"consilience {error.ctx.command.name} --help" if error.ctx else "consilience --help"
+        help_line = f"{error.ctx.command_path} --help" if error.ctx else "consilience --help"
         usage = UsageError(error.format_message(), hint=f"see: {help_line}")
         print_error(usage, as_json=as_json)
         return usage.exit_code

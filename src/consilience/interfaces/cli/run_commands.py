@@ -59,7 +59,8 @@ def run(folder: str, evaluator: str | None, unsafe: bool, quiet: bool, as_json: 
         face = choose_face(work.session, as_json=as_json, quiet=quiet)
         work.session.observers.append(face.see)
         work.start()
-        _launch(work, as_json=as_json)
+        if not quiet:
+            _launch(work, as_json=as_json)
         with face, _draining(work):
             reason = work.work()
         state = work.session.folder
@@ -188,7 +189,8 @@ def _show_findings(console: Console, findings: list[Finding]) -> None:
 @options.with_json
 def config(folder: str | None, show_origin: bool, as_json: bool) -> int:  # noqa: FBT001  click's
     """Print the settings in force: flag > CONSILIENCE_* > problem > user file > default."""
-    loaded = options.load(folder, options.Layout()) if folder else None
+    here = folder or ("." if Path("problem.toml").is_file() else None)
+    loaded = options.load(here, options.Layout()) if here else None
     settings = options.resolve_settings(loaded, {})
 
     def show(console: Console) -> None:

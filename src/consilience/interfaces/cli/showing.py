@@ -35,7 +35,10 @@ def show_summary(console: Console, found: Summary, difference: str) -> None:
         console.print(f"\nchange of trial {found.best_trial} against the baseline:")
         show_diff(console, difference)
     console.print(f"\n{found.events} signed events. Check them: consilience verify")
-    console.print("Take the best home: consilience apply")
+    if found.verdicts.get("escalated"):
+        console.print("Gains wait for you: consilience board, then consilience apply TRIAL")
+    else:
+        console.print("Take the best home: consilience apply")
 
 
 def _in_floors(found: Summary) -> str:

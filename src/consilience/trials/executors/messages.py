@@ -9,6 +9,7 @@ Data flow: a line from a child -> `decode_line` -> executor -> `encode_line` -> 
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,6 +18,8 @@ T = TypeVar("T")
 
 MAX_DEPTH = 64
 MAX_INTEGER = 2**63
+_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)  # strings are passed over whole
+_STEP = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 
 
 class NotPlainError(ValueError):
@@ -29,10 +32,28 @@ def decode_line(line: bytes, type_: type[T]) -> T:
     Raises:
         NotPlainError: malformed, of another shape, too deep, or with an integer beyond 64 bits.
     """
+    if nesting(line) > MAX_DEPTH:
+        raise NotPlainError(f"nested deeper than {MAX_DEPTH} levels")
     try:
         return msgspec.json.decode(line, type=type_)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NotPlainError(f"{error}; it began {line[:80].decode('utf-8', 'replace')!r}") from error
+
+
+def nesting(line: bytes) -> int:
+    """Return how deep a line of JSON is nested, without recursion; stops counting beyond `MAX_DEPTH`.
+
+    Counted before anything is parsed: parsers recurse, and how deep is safe depends on the process that we are in.
+    """
+    if line.count(b"[") + line.count(b"{") <= MAX_DEPTH:
+        return 0
+    depth = deepest = 0
+    for found in _BRACKET.finditer(line):
+        depth += _STEP.get(found[0], 0)
+        deepest = max(deepest, depth)
+        if deepest > MAX_DEPTH:
+            break
+    return deepest
 
 
 def check_plain(value: Any) -> None:
