@@ -17,6 +17,7 @@ import msgspec
 T = TypeVar("T")
 
 MAX_DEPTH = 64
+ENVELOPE_DEPTH = 4  # of a message around the values that it carries
 MAX_INTEGER = 2**63
 _BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)  # strings are passed over whole
 _STEP = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
@@ -32,7 +33,7 @@ def decode_line(line: bytes, type_: type[T]) -> T:
     Raises:
         NotPlainError: malformed, of another shape, too deep, or with an integer beyond 64 bits.
     """
-    if nesting(line) > MAX_DEPTH:
+    if nesting(line) > MAX_DEPTH + ENVELOPE_DEPTH:
         raise NotPlainError(f"nested deeper than {MAX_DEPTH} levels")
     try:
         return msgspec.json.decode(line, type=type_)
@@ -41,17 +42,18 @@ def decode_line(line: bytes, type_: type[T]) -> T:
 
 
 def nesting(line: bytes) -> int:
-    """Return how deep a line of JSON is nested, without recursion; stops counting beyond `MAX_DEPTH`.
+    """Return how deep a line of JSON is nested, without recursion; stops counting where it is too deep.
 
     Counted before anything is parsed: parsers recurse, and how deep is safe depends on the process that we are in.
     """
-    if line.count(b"[") + line.count(b"{") <= MAX_DEPTH:
+    most = MAX_DEPTH + ENVELOPE_DEPTH
+    if line.count(b"[") + line.count(b"{") <= most:
         return 0
     depth = deepest = 0
     for found in _BRACKET.finditer(line):
         depth += _STEP.get(found[0], 0)
         deepest = max(deepest, depth)
-        if deepest > MAX_DEPTH:
+        if deepest > most:
             break
     return deepest
 
