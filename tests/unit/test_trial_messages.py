@@ -8,6 +8,7 @@ import pytest
 
 from consilience.trials.executors.candidate_process import Reply
 from consilience.trials.executors.messages import (
+    ENVELOPE_DEPTH,
     MAX_DEPTH,
     NotPlainError,
     check_plain,
