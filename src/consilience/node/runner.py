@@ -35,6 +35,7 @@ class Runner:
         self._session = session
         self._proposers = proposers
         self._stopping = False
+        self._in_trial = False
         self._accounted_ms = 0
         self._run: Event | None = None
         self._context: RunContext | None = None
@@ -42,6 +43,16 @@ class Runner:
     def request_stop(self) -> None:
         """Stop after the trial that is running."""
         self._stopping = True
+
+    def interrupt(self) -> None:
+        """Stop now: end the running trial too. Called from a signal handler.
+
+        Raises:
+            KeyboardInterrupt: only while a trial runs, never in the middle of writing an event.
+        """
+        self._stopping = True
+        if self._in_trial:
+            raise KeyboardInterrupt
 
     def start(self, environment: EnvironmentDescription, isolation: Isolation) -> None:
         """Record that this process works on the study now."""
@@ -140,7 +151,11 @@ class Runner:
         request = TrialRequest(
             artifact=session.read_artifact(candidate), seed=step.seed, limits=step.reservation.limits
         )
-        outcome = executor.run(request)
+        self._in_trial = True
+        try:
+            outcome = executor.run(request)
+        finally:
+            self._in_trial = False
         self.finish(step, started, outcome)
 
     def finish(self, step: RunTrial, started: Event, outcome: Outcome) -> None:

@@ -58,11 +58,12 @@ def run(folder: str, evaluator: str | None, unsafe: bool, quiet: bool, as_json: 
         _import_results(work, loaded.root)
         face = choose_face(work.session, as_json=as_json, quiet=quiet)
         work.session.observers.append(face.see)
-        work.start()
-        if not quiet:
-            _launch(work, as_json=as_json)
-        with face, _draining(work):
-            reason = work.work()
+        with _draining(work):
+            work.start()
+            if not quiet:
+                _launch(work, as_json=as_json)
+            with face:
+                reason = work.work()
         state = work.session.folder
     return _finish(state, problem_id(loaded.problem), reason, as_json=as_json)
 
@@ -106,7 +107,8 @@ def _draining(work: Run) -> Iterator[None]:
     def stop(number: int, _frame: FrameType | None) -> None:
         nonlocal asked
         if asked or number == signal.SIGTERM:
-            raise KeyboardInterrupt
+            work.runner.interrupt()
+            return
         asked = True
         work.runner.request_stop()
         note("stopping after the running trial; Ctrl-C again stops it too")
