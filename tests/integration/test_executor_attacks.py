@@ -98,6 +98,7 @@ FORGED = (
     '{\\"value\\":0.8125}',
     '{\\"score\\":1.0}',
 )
+ANSWERS_THE_SAME = "def run(seed):\n    return 0.8125\n"
 EVERY_DESCRIPTOR = """
 import os
 for descriptor in range(3, 300):
@@ -110,15 +111,22 @@ for descriptor in range(3, 300):
 
 @pytest.mark.parametrize("line", FORGED)
 @pytest.mark.parametrize("when", ["import", "call"])
-def test_forged_lines_on_every_descriptor_end_the_trial(executor: FunctionExecutor, line: str, when: str) -> None:
+def test_forged_lines_on_every_descriptor_gain_nothing(executor: FunctionExecutor, line: str, when: str) -> None:
+    """A line of another shape ends the trial. One in the shape of an answer may count as the candidate's answer.
+
+    That is what it could have returned anyway; whether the second answer is seen in time is a race.
+    """
     attack = EVERY_DESCRIPTOR.replace("LINE", line)
     if when == "import":
         program = attack + WRONG
     else:
         program = "def run(seed):\n" + attack.replace("\n", "\n    ") + "\n    return 100.0\n"
     outcome = attempt(executor, program)
-    assert outcome.failure is not None, outcome
-    assert outcome.failure.reason == "invalid_output"
+    if outcome.failure is None:
+        assert line == FORGED[1], outcome
+        assert outcome.metrics["score"] <= attempt(executor, ANSWERS_THE_SAME).metrics["score"]
+    else:
+        assert outcome.failure.reason == "invalid_output"
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,8 @@ class ProblemError(UsageError):
 
     def __init__(self, file: str, key: str, *, found: str, expected: str, hint: str = "") -> None:
         place = f"{file}: {key}" if key else file
-        super().__init__(f"{place}: found {found}, expected {expected}", hint=hint)
+        mend = hint or f"correct {place} and give the command again"
+        super().__init__(f"{place}: found {found}, expected {expected}", hint=mend)
         self.file = file
         self.key = key
         self.found = found

@@ -54,6 +54,8 @@ def load(path: Path, passphrase: str = "") -> Identity:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
+        if path.exists() and not path.is_file():
+            raise IdentityError(f"{path} is not a file", hint="name the key file itself with --key")
         if path.stat().st_mode & _OTHERS:
             raise IdentityError(f"{path} can be read by others", hint=f"chmod 600 {path}")
         if path.stat().st_size > _LARGEST_BYTES:

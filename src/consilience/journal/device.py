@@ -52,9 +52,11 @@ def read_marks(folder: Path) -> dict[str, Mark]:
     """Return what this device remembers of its feeds, by feed; marks that cannot be read are left out."""
     marks: dict[str, Mark] = {}
     for file in folder.iterdir() if folder.is_dir() else ():
+        if not file.is_file():
+            continue
         seq, _, place = file.read_text(errors="replace").strip().partition(" ")
         hive, _, path = place.partition(" ")
-        if seq.isdigit():
+        if seq.isdecimal():
             marks[file.name] = Mark(seq=int(seq), hive=hive, path=path)
     return marks
 

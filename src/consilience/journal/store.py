@@ -13,7 +13,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from consilience.core.canonical import sha256_hex
 from consilience.core.errors import DamagedError, JournalError, NewerFormatError, NotFoundError
@@ -67,10 +67,17 @@ class Store:
             raise NotFoundError(f"no journal at {path}", hint="`consilience run` makes one")
         try:
             connection = sqlite3.connect(path, isolation_level=None, timeout=10.0)
-            store = cls(connection, path)
-            store._prepare(durability, create=create)
         except sqlite3.DatabaseError as error:
             raise _explain(path, error) from error
+        store = cls(connection, path)
+        try:
+            store._prepare(durability, create=create)
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise _explain(path, error) from error
+        except JournalError:
+            connection.close()
+            raise
         return store
 
     def _prepare(self, durability: Durability, *, create: bool) -> None:
@@ -135,10 +142,10 @@ class Store:
             NotFoundError: absent.
             DamagedError: the bytes no longer match their name.
         """
-        found = self._run("SELECT data FROM blob WHERE name = ?", (name,)).fetchone()
-        if found is None:
+        found = self._fetch("SELECT data FROM blob WHERE name = ?", (name,))
+        if not found:
             raise NotFoundError(f"no blob {name[:12]}")
-        data = bytes(found[0])
+        data = bytes(found[0][0])
         if sha256_hex(data) != name:
             raise DamagedError(f"blob {name[:12]} no longer matches its hash", hint=_MEND_DAMAGED)
         return data
@@ -173,13 +180,12 @@ class Store:
     def tail(self, count: int) -> list[Row]:
         """Return the latest rows, oldest first."""
         query = f"SELECT {_COLUMNS} FROM event ORDER BY position DESC LIMIT ?"  # noqa: S608  constant columns
-        found = self._run(query, (count,)).fetchall()
+        found = self._fetch(query, (count,))
         return [Row(**dict(zip(Row.__struct_fields__, values, strict=True))) for values in reversed(found)]
 
     def count(self) -> int:
         """Return how many events there are: the next local position."""
-        found = self._run("SELECT count(*) FROM event").fetchone()
-        return int(found[0])
+        return int(self._fetch("SELECT count(*) FROM event")[0][0])
 
     def structure_faults(self) -> list[str]:
         """Return what SQLite's own check finds wrong with the file; empty when it is sound."""
@@ -220,6 +226,12 @@ class Store:
     def _run(self, query: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
         try:
             return self._connection.execute(query, values)
+        except sqlite3.DatabaseError as error:
+            raise _explain(self.path, error) from error
+
+    def _fetch(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
+        try:  # a damaged page is met while rows are read, not when the query starts
+            return self._connection.execute(query, values).fetchall()
         except sqlite3.DatabaseError as error:
             raise _explain(self.path, error) from error
 

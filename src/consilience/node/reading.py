@@ -105,7 +105,7 @@ class StudyReader:
             NotFoundError: none, or several different candidates.
         """
         rows = list(self.trials.rows.values())
-        found = [row for row in rows if name.isdigit() and row.number == int(name)]
+        found = [row for row in rows if name.isdecimal() and row.number == int(name)]
         if not found:
             found = [row for row in rows if name and _has_id(row, name)]
         if not found or len({row.proposed_event for row in found}) > 1:

@@ -21,7 +21,7 @@ from msgspec import Struct
 from consilience.core.artifact import Artifact
 from consilience.core.bodies import RecordImported, TrialCancelled
 from consilience.core.canonical import sha256_hex
-from consilience.core.errors import JournalError, NotFoundError, UsageError
+from consilience.core.errors import DamagedError, JournalError, NotFoundError, UsageError
 from consilience.core.ports import LoadedProblem
 from consilience.core.problem import Direction, EvaluatorSpec, Objective, Problem, Surface
 from consilience.core.study import Budget, Spend, StudySettings
@@ -79,11 +79,15 @@ def backup(state: Path, destination: Path) -> int:
     Raises:
         UsageError: the destination exists.
         JournalError: it cannot be written.
+        DamagedError: the journal's file is not sound; a copy of it would be no backup.
     """
     if destination.exists():
         raise UsageError(f"{destination} exists already", hint="name a new file")
     store = Store.open(state / JOURNAL_NAME)
     try:
+        for fault in store.structure_faults():
+            hint = "`consilience verify` says more; restore the journal from an earlier backup"
+            raise DamagedError(f"{store.path} is damaged, nothing was copied: {fault}", hint=hint)
         store.copy_to(destination)
     finally:
         store.close()

@@ -77,9 +77,29 @@ def main(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         return EXIT_FAILED
+    except OSError as error:
+        return _refused(error, as_json=as_json)
     return code if isinstance(code, int) else EXIT_DONE
+
+
+def _refused(error: OSError, *, as_json: bool) -> int:
+    """Tell what the system refused (a full disk, a name too long), also when stdout is what it refused."""
+    place = f"{error.filename}: " if error.filename else ""
+    refused = ConsilienceError(f"{place}{error.strerror or error}", hint="mend that, and give the command again")
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _give_up_stdout()
+        as_json = False
+    print_error(refused, as_json=as_json)
+    return refused.exit_code
+
+
+def _give_up_stdout() -> None:
+    """Let what is left in the buffer go nowhere, so that Python does not fail again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run() -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import click
 from msgspec import Struct
 
-from consilience.core.errors import NotFoundError, ProblemError
+from consilience.core.errors import NotFoundError, ProblemError, UsageError
 from consilience.core.ports import LoadedProblem
 from consilience.core.problem import problem_id
 from consilience.interfaces.cli.output import note, warn
@@ -67,9 +67,17 @@ class Layout(Struct, frozen=True, kw_only=True):
     interpreter: str = ""
 
     def options(self) -> LoadOptions:
-        """Return them as the loaders take them."""
+        """Return them as the loaders take them.
+
+        Raises:
+            UsageError: the command cannot be split into words.
+        """
+        try:
+            command = tuple(shlex.split(self.words))
+        except ValueError as error:
+            raise UsageError(f"--command {self.words!r}: {error}", hint="close every quote") from error
         return LoadOptions(
-            command=tuple(shlex.split(self.words)),
+            command=command,
             metric=self.metric,
             metric_pattern=self.metric_pattern,
             direction=self.direction,

@@ -38,8 +38,8 @@ class RaisedError(Struct, frozen=True, kw_only=True):
     errno: int = 0
 
 
-class Reply(Struct, frozen=True, kw_only=True):
-    """The candidate's answer to one call."""
+class Reply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The candidate's answer to one call. A line with any other field is no answer."""
 
     value: Any = None
     error: RaisedError | None = None
