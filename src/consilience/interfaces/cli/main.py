@@ -76,16 +76,19 @@ def main(arguments: list[str]) -> int:
         return usage.exit_code
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        _give_up_stdout()
-        return EXIT_FAILED
     except OSError as error:
         return _refused(error, as_json=as_json)
     return code if isinstance(code, int) else EXIT_DONE
 
 
 def _refused(error: OSError, *, as_json: bool) -> int:
-    """Tell what the system refused (a full disk, a name too long), also when stdout is what it refused."""
+    """Tell what the system refused (a full disk, a name too long), also when stdout is what it refused.
+
+    A reader who closed the pipe (`| head`) knows, and is told nothing.
+    """
+    if isinstance(error, BrokenPipeError):
+        _give_up_stdout()
+        return EXIT_FAILED
     place = f"{error.filename}: " if error.filename else ""
     refused = ConsilienceError(f"{place}{error.strerror or error}", hint="mend that, and give the command again")
     try:
