@@ -93,10 +93,10 @@ def _refused(error: OSError, *, as_json: bool) -> int:
     refused = ConsilienceError(f"{place}{error.strerror or error}", hint="mend that, and give the command again")
     try:
         sys.stdout.flush()
+        print_error(refused, as_json=as_json)
     except OSError:
         _give_up_stdout()
-        as_json = False
-    print_error(refused, as_json=as_json)
+        print_error(refused, as_json=False)
     return refused.exit_code
 
 
