@@ -1,73 +1,74 @@
-"""Same problem, seed and budget: same candidates and same board, byte for byte but for clock and durations."""
+"""Same problem, seed and budget: same candidates and same board, byte for byte but for clock, durations and ids."""
 
 import json
-import os
+import random
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from conftest import Machine
+from conftest import EVALUATOR, PROBLEM, Machine, Shell
+from study_dumps import MEASURED, folded, stop_after, story, views
 
+from consilience.core.events import Event
+from consilience.interfaces.cli import options
 from consilience.node.reading import StudyReader
 from consilience.node.reports import board, summary
+from consilience.node.running import Run
 
 TRIALS = 60
-# What follows from clock, durations and keys; everything else has to be equal.
-STRIPPED = {
-    "events",
-    "event",
-    "at",
-    "resources",
-    "wall_ms",
-    "cpu_ms",
-    "state",
-    "message",
-    "number",
-    "trial",
-    "best_trial",
+# A disturbed study has more events and cancelled trials, so places and trial numbers shift; nothing else may.
+SHIFTED = {"events", "trial"}
+NOISY = EVALUATOR.replace(
+    "return {", "import random\n    noise = random.Random(seed).gauss(0, 0.3)\n    return {"
+).replace("2}", "2 + noise}")
+KINDS: dict[str, dict[str, Any]] = {
+    "program": {"with_program": True},
+    "parameters": {},
+    "noise": {"evaluator": NOISY},
+    "numbers and choices": {
+        "problem": PROBLEM.replace(
+            "[parameters.y]\n",
+            '[parameters.kind]\ntype = "categorical"\nchoices = ["a", "b"]\ndefault = "a"\n\n[parameters.y]\n',
+        ),
+    },
 }
 
 
-def dump(folder: Path) -> bytes:
-    """Return candidates in order with their scores, verdicts and the board, without what a clock decides."""
+def shown(folder: Path) -> bytes:
+    """Return candidates in order with all that is known of them, verdicts and board; what is `SHIFTED` left out."""
     reader = StudyReader.open(folder / ".consilience")
     members = list(reader.search.members.values())
     numbers = {member.event: member.number for member in members}
     candidates = [
-        {
-            "candidate": member.body.candidate,
-            "parents": [numbers[parent] for parent in member.body.parents],
-            "hypothesis": member.body.hypothesis,
-            "novelty": member.body.novelty,
-            "repeats": member.body.repeats,
-            "phase": member.body.phase,
-            "coordinates": member.body.coordinates,
-            "scores": list(member.scores.items()),
-            "verdict": member.verdict,
-        }
+        [numbers[parent] for parent in member.body.parents]
+        + [
+            msgspec.structs.replace(member.body, parents=()),
+            list(member.scores.items()),
+            member.failure,
+            member.verdict,
+        ]
         for member in members
     ]
     verdicts = [
-        (numbers[row.body.candidate], row.body.verdict, row.body.reasons, row.body.figures)
+        (numbers[row.body.candidate], numbers[row.body.incumbent], row.body.verdict, row.body.reasons, row.body.figures)
         for row in reader.trials.verdicts.values()
     ]
-    shown = {"candidates": candidates, "verdicts": verdicts, "board": strip(msgspec.to_builtins(board(reader)))}
+    data = {"candidates": candidates, "verdicts": verdicts, "board": strip(msgspec.to_builtins(board(reader)))}
     reader.close()
-    return msgspec.json.encode(shown, order="sorted")
+    return msgspec.json.encode(data, order="sorted")
 
 
 def strip(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: strip(item) for name, item in value.items() if name not in STRIPPED}
+        return {name: strip(item) for name, item in value.items() if name not in SHIFTED | MEASURED}
     return [strip(item) for item in value] if isinstance(value, list) else value
 
 
-def run_once(machine: Machine, name: str) -> Path:
-    folder = machine.problem(name, with_program=True)
-    done = machine.run("run", str(folder), "--trials", str(TRIALS), "-q")
+def run_once(machine: Machine, kind: str, *flags: str) -> Path:
+    folder = machine.problem("valley", **KINDS[kind])
+    done = machine.run("run", str(folder), "--trials", str(TRIALS), "-q", *flags)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -78,41 +79,74 @@ def other_machine(machine: Machine) -> Machine:
     return Machine(home)
 
 
-def test_two_machines_agree_to_the_byte(machine: Machine) -> None:
-    first, second = run_once(machine, "valley"), run_once(other_machine(machine), "valley")
-    assert dump(first) == dump(second)
-    assert json.loads(dump(first))["candidates"][1:], "candidates were made"
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_machines_tell_the_same_story(kind: str, machine: Machine) -> None:
+    second_machine = other_machine(machine)
+    first, second = run_once(machine, kind), run_once(second_machine, kind)
+    told = story(first / ".consilience")
+    assert msgspec.json.encode(told) == msgspec.json.encode(story(second / ".consilience"))
+    assert shown(first) == shown(second)
+    keys = [(m.home / "data/consilience/key.json").read_text() for m in (machine, second_machine)]
+    assert keys[0] != keys[1]
+    assert sum(name == "trial.finished" for name, _ in told) == TRIALS
+    assert [body["deterministic"] for name, body in told if name == "noise.measured"] == [kind != "noise"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
-def test_an_interrupted_run_ends_as_an_undisturbed_one(machine: Machine, number: signal.Signals) -> None:
-    calm = run_once(machine, "valley")
+def test_another_seed_is_another_story(machine: Machine) -> None:
+    first = run_once(machine, "parameters", "--seed", "1")
+    second = run_once(other_machine(machine), "parameters", "--seed", "2")
+    assert shown(first) != shown(second)
+
+
+@pytest.mark.parametrize("kind", ["program", "noise"])
+def test_an_interrupted_run_ends_as_an_undisturbed_one(kind: str, machine: Machine) -> None:
+    calm = run_once(machine, kind)
     disturbed = other_machine(machine)
-    folder = disturbed.problem("valley", with_program=True)
-    for delay in (0.1, 0.35, 0.6):
+    folder = disturbed.problem("valley", **KINDS[kind])
+    chance = random.Random(9)
+    for number in (signal.SIGINT, signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
         process = disturbed.start("run", str(folder), "--trials", str(TRIALS), "--json")
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(delay)
-        os.kill(process.pid, number)
-        process.communicate(timeout=60)
-        assert process.returncode in {0, 130, -signal.SIGKILL}
+        stop_after(process, 1 + chance.randrange(12), number)
+        assert process.returncode == (-number if number == signal.SIGKILL else 130)
     ended = disturbed.run("run", str(folder), "--trials", str(TRIALS), "-q")
     assert ended.returncode == 0, ended.stderr
-    assert dump(folder) == dump(calm)
+    assert shown(folder) == shown(calm)
 
 
-def test_replay_leads_through_the_same_states(machine: Machine) -> None:
-    folder = run_once(machine, "valley")
+def test_replay_leads_through_the_states_that_were_lived(shell: Shell) -> None:
+    """After every acknowledged event the views of the live session equal a fold from event 0 up to it."""
+    folder = shell.machine.problem(with_program=True)
+    loaded = options.load(str(folder), options.Layout())
+    settings = options.resolve_settings(loaded, {"trials": str(TRIALS)})
+    lived: dict[int, bytes] = {}
+    with Run.open(loaded, settings, options.places()) as work:
+        session = work.session
+
+        def remember(event: Event) -> None:
+            if event.id == session.journal.tip():  # the views hold the whole group by now
+                lived[event.fields.seq] = views(session.state, session.run_state, session.trials)
+
+        session.observers.append(remember)
+        work.start()
+        work.work()
+    assert len(lived) > TRIALS
+    for position in [*sorted(random.Random(3).sample(sorted(lived), 12)), max(lived)]:
+        assert folded(folder / ".consilience", to=position) == lived[position], f"after event {position}"
+
+
+def test_replay_shows_what_the_study_shows(shell: Shell) -> None:
+    folder = shell.machine.problem(with_program=True)
+    code, out, err = shell("run", "valley", "--trials", "20", "--json")
+    assert code == 0, err
     whole = StudyReader.open(folder / ".consilience")
-    positions = range(0, len(whole.events), 17)
-    for position in positions:
-        part = StudyReader.open(folder / ".consilience", to=position)
-        assert [event.id for event in part.events] == [event.id for event in whole.events[: position + 1]]
-        part.close()
-    shown = machine.run("replay", "-p", str(folder), "--to", "20", "--json")
-    assert json.loads(shown.stdout)["data"]["summary"]["events"] == 21
-    again = StudyReader.open(folder / ".consilience")
-    assert summary(again) == summary(whole)
+    count = len(whole.events)
     whole.close()
-    again.close()
+    for position in (0, 1, 7, count // 2, count - 1):
+        data = shell.data("replay", "-p", "valley", "--to", str(position))
+        assert data["summary"]["events"] == position + 1
+        part = StudyReader.open(folder / ".consilience", to=position)
+        assert data["summary"] == msgspec.to_builtins(summary(part))
+        assert data["board"] == json.loads(msgspec.json.encode(board(part)))
+        part.close()
+    assert shell.data("replay", "-p", "valley")["summary"] == json.loads(out.splitlines()[-1])["summary"]
+    assert shell.data("replay", "-p", "valley")["board"] == shell.data("board", "-p", "valley")
