@@ -1,229 +1,212 @@
 """Engine overhead: CPU of the whole process tree for each trial of a null evaluator, ours beside OpenEvolve's.
 
-Every contender runs the same number of trials of an evaluator that returns at once. CPU is what the kernel
-accounts to the started process and every descendant that was reaped (wait4), sandboxed children included.
-A short run of the same contender is subtracted, so that start-up is a column of its own. Contenders are
-interleaved; figures are medians with the range over the repeats. OpenEvolve talks to a scripted server on
-loopback whose CPU is not counted; it has no sandbox.
+Every system runs the same number of trials of an evaluator that returns at once. Rules:
+    1. CPU is what the kernel accounts to all descendants, sandboxed ones included; a candidate that burns a known
+       amount proves that it is. The scripted model server that OpenEvolve talks to is not counted.
+    2. Start-up is apart: the cost of a trial is the slope between a short run and a long one, the start what is left.
+       The short run is long enough for imports on first use and for warm workers.
+    3. Systems are interleaved; figures are medians with the range over the repeats.
 
     python benchmarks/overhead.py                                        ours
-    python benchmarks/overhead.py --openevolve-python VENV/bin/python    both
-    python benchmarks/overhead.py --smoke                                ours, a few trials
+    python benchmarks/overhead.py --openevolve-python VENV/bin/python    both, one worker each
+    python benchmarks/overhead.py --install-openevolve FOLDER            the same, after making that venv
+    python benchmarks/overhead.py --smoke                                ours, a few trials, under 20 s
+
+Data flow: options -> `overhead_systems.run_once`, interleaved -> Row -> table or JSON.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
+from importlib.metadata import version
+from itertools import starmap
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.json import encode
 
-SHORT = 5  # trials of the run that is subtracted: the baseline
-PROGRAM = "# EVOLVE-BLOCK-START\nVALUE = 1.0\n\n\ndef answer():\n    return VALUE\n# EVOLVE-BLOCK-END\n"
-TOML = """
-[objective]
-metric = "score"
-direction = "maximize"
-{surface}
-[policy]
-deterministic = true
-"""
-FILES = '\n[artifact]\nfiles = ["program.py"]\n'
-PARAMETER = '\n[parameters.value]\ntype = "float"\nlow = 0.0\nhigh = 10.0\ndefault = 1.0\n'
-CALLS = "def evaluate(candidate, seed):\n    candidate.call('answer')\n    return {'score': 0.5}\n"
-NULL = "def evaluate(candidate, seed):\n    return {'score': 0.5}\n"
-THEIRS = "def evaluate(path):\n    return {'combined_score': 0.5}\n"
-CONFIG = """
-max_iterations: {trials}
-checkpoint_interval: 1000000
-log_level: ERROR
-random_seed: 42
-diff_based_evolution: true
-llm:
-  api_base: http://127.0.0.1:{port}/v1
-  api_key: none
-  primary_model: scripted
-prompt:
-  num_top_programs: 2
-database:
-  population_size: {population}
-evaluator:
-  cascade_evaluation: false
-  parallel_evaluations: {workers}
-"""
+from consilience.trials.sandbox.tools import find_tools
+from overhead_systems import BURN_MS, BURNER, OURS, THEIRS, Place, Sample, System, model_server, run_once
 
-
-class Contender(Struct, frozen=True, kw_only=True):
-    """One row: a name, what is run, and whether ours has its sandbox on. `population` is OpenEvolve's."""
-
-    name: str
-    kind: str
-    sandbox: bool = False
-    population: int = 0
-
-
-class Measure(Struct, frozen=True, kw_only=True):
-    """One run: wall and whole-tree CPU in seconds."""
-
-    wall: float
-    cpu: float
-
-
-OURS = tuple(
-    Contender(name=f"ours: {words}, {'sandbox' if sandbox else 'no sandbox'}", kind=kind, sandbox=sandbox)
-    for kind, words in (
-        ("function", "evaluator calls the candidate"),
-        ("parameters", "parameters only"),
-        ("openevolve", "OpenEvolve layout"),
-    )
-    for sandbox in (True, False)
-)
-OPENEVOLVE = (
-    Contender(name="OpenEvolve, population 50", kind="theirs", population=50),
-    Contender(name="OpenEvolve, default population 1000", kind="theirs", population=1000),
+SHORT, SMOKE_SHORT, SMOKE = 20, 5, 20  # trials
+COUNTED_SHARE = 0.8  # of the CPU that a burning candidate uses: less than that in the account is an error
+PACKAGES = ("consilience", "coincurve", "libcst", "msgspec", "numpy")
+_ASK = (
+    "import platform; from importlib.metadata import version as v;"
+    "print('OpenEvolve', v('openevolve'), 'on Python', platform.python_version() + ', openai', v('openai'))"
 )
 
-
-def measure(command: list[str], environment: dict[str, str]) -> Measure:
-    """Run a command to its end and account for its whole tree.
-
-    Raises:
-        SystemExit: it failed.
-    """
-    start = time.perf_counter()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    errors = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{errors.decode(errors='replace')[-2000:]}")
-    return Measure(wall=time.perf_counter() - start, cpu=usage.ru_utime + usage.ru_stime)
-
-
-def run_ours(contender: Contender, trials: int, folder: Path) -> Measure:
-    """Run our engine on a fresh problem with a fresh home."""
-    problem = folder / "problem"
-    problem.mkdir()
-    if contender.kind == "openevolve":
-        (problem / "initial_program.py").write_text(PROGRAM)
-        (problem / "evaluator.py").write_text(THEIRS)
-    else:
-        surface = FILES if contender.kind == "function" else PARAMETER
-        (problem / "problem.toml").write_text(TOML.format(surface=surface))
-        (problem / "evaluator.py").write_text(CALLS if contender.kind == "function" else NULL)
-        if contender.kind == "function":
-            (problem / "program.py").write_text(PROGRAM)
-    homes = {f"XDG_{name}_HOME": str(folder / name.lower()) for name in ("DATA", "STATE", "CONFIG", "CACHE")}
-    command = [sys.executable, "-m", "consilience", "run", str(problem), "--trials", str(trials), "-q"]
-    return measure(command + ([] if contender.sandbox else ["--unsafe-no-sandbox"]), {**os.environ, **homes})
-
-
-def run_theirs(contender: Contender, trials: int, folder: Path, python: str, port: int) -> Measure:
-    """Run OpenEvolve on the same null problem."""
-    (folder / "initial_program.py").write_text(PROGRAM)
-    (folder / "evaluator.py").write_text(THEIRS)
-    config = CONFIG.format(trials=trials, port=port, population=contender.population, workers=1)
-    (folder / "config.yaml").write_text(config)
-    arguments = ["initial_program.py", "evaluator.py", "--config", "config.yaml", "--output", "out"]
-    paths = [str(folder / argument) if "." in argument or argument == "out" else argument for argument in arguments]
-    command = [python, "-c", "import sys; from openevolve.cli import main; sys.exit(main())", *paths]
-    return measure(command, {**os.environ, "OPENAI_API_KEY": "none"})
-
-
-@contextmanager
-def model_server() -> Iterator[int]:
-    """Serve the scripted model on loopback; stopped by its process id."""
-    script = Path(__file__).with_name("model_server.py")
-    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield int(process.stdout.readline())
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+Pair = tuple[Sample, Sample]
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """What a contender needed: per trial, and to start."""
+    """What a system needs for each trial, and to start; one entry for each repeat.
 
-    name: str
+    Attributes:
+        cpu_ms: whole tree, without start-up.
+        in_trials_ms: the part in candidate, evaluator and sandbox, as the outcomes account for it (ours only).
+        start_ms: CPU of a run without trials, by extrapolation.
+        rates: trials per second of wall time, without start-up.
+        failed: trials of the long run that failed, as candidates may that were changed at random.
+        left_behind: processes that outlived the command.
+    """
+
+    system: str
+    configuration: str
+    trials: int
     cpu_ms: list[float]
+    in_trials_ms: list[float]
+    start_ms: list[float]
     rates: list[float]
-    start_cpu_ms: float
+    failed: list[int]
+    left_behind: int
 
 
-def compare(contenders: tuple[Contender, ...], trials: int, repeats: int, python: str) -> list[Row]:
-    """Run every contender `repeats` times, interleaved."""
-    found: dict[str, list[tuple[Measure, Measure]]] = {contender.name: [] for contender in contenders}
-    with model_server() as port:
-        for _ in range(repeats):
-            for contender in contenders:
-                pair = tuple(_run(contender, count, python, port) for count in (SHORT, trials))
-                found[contender.name].append((pair[0], pair[1]))
-    return [_row(name, pairs, trials - SHORT) for name, pairs in found.items()]
+class Report(Struct, frozen=True, kw_only=True):
+    """Everything that is printed."""
+
+    machine: str
+    rows: list[Row]
+    burned_ms: float
 
 
-def _run(contender: Contender, trials: int, python: str, port: int) -> Measure:
-    with tempfile.TemporaryDirectory() as folder:
-        if contender.kind == "theirs":
-            return run_theirs(contender, trials, Path(folder), python, port)
-        return run_ours(contender, trials, Path(folder))
+def compare(systems: tuple[System, ...], counts: tuple[int, int], repeats: int, place: Place) -> list[Row]:
+    """Run every system `repeats` times, interleaved, each time short and long."""
+    found: dict[System, list[Pair]] = {system: [] for system in systems}
+    for _ in range(repeats):
+        for system in systems:
+            found[system].append((run_once(system, counts[0], place), run_once(system, counts[1], place)))
+    return [_row(system, pairs, counts) for system, pairs in found.items()]
 
 
-def _row(name: str, pairs: list[tuple[Measure, Measure]], trials: int) -> Row:
+def _row(system: System, pairs: list[Pair], counts: tuple[int, int]) -> Row:
+    short, more = counts[0], counts[1] - counts[0]
+    slopes = [1000 * (full.whole.cpu - start.whole.cpu) / more for start, full in pairs]
     return Row(
-        name=name,
-        cpu_ms=[1000 * (full.cpu - short.cpu) / trials for short, full in pairs],
-        rates=[trials / max(full.wall - short.wall, 1e-9) for short, full in pairs],
-        start_cpu_ms=statistics.median(1000 * short.cpu for short, _ in pairs),
+        system=system.name,
+        configuration=system.configuration,
+        trials=counts[1],
+        cpu_ms=slopes,
+        in_trials_ms=[slope for slope in starmap(lambda a, b: _in_trials(a, b, more), pairs) if slope is not None],
+        start_ms=[1000 * start.whole.cpu - short * slope for (start, _), slope in zip(pairs, slopes, strict=True)],
+        rates=[more / max(full.whole.wall - start.whole.wall, 1e-9) for start, full in pairs],
+        failed=[full.failed for _, full in pairs],
+        left_behind=max(sample.whole.left_behind for pair in pairs for sample in pair),
     )
 
 
-def show(rows: list[Row], trials: int, repeats: int) -> None:
+def _in_trials(start: Sample, full: Sample, more: int) -> float | None:
+    if start.trials_cpu is None or full.trials_cpu is None:
+        return None
+    return 1000 * (full.trials_cpu - start.trials_cpu) / more
+
+
+def check_account(rows: list[Row], counts: tuple[int, int]) -> float:
+    """Return how much more CPU (ms) a trial shows when its sandboxed candidate burns `BURN_MS` of it.
+
+    Raises:
+        SystemExit: less than four fifths of it: the sandbox's children escape the account.
+    """
+    (burned,) = compare((BURNER,), counts, 1, Place())
+    null = next(row for row in rows if row.configuration == OURS[0].configuration)
+    pairs = ((burned.cpu_ms, null.cpu_ms), (burned.in_trials_ms, null.in_trials_ms))
+    whole, inside = (statistics.median(more) - statistics.median(less) for more, less in pairs)
+    if min(whole, inside) < COUNTED_SHARE * BURN_MS:
+        raise SystemExit(f"a candidate that burns {BURN_MS} ms shows as {whole:.1f} ms: CPU escapes the account")
+    return whole
+
+
+def machine_line(place: Place, repeats: int) -> str:
+    """Describe the machine, the versions and the form of the run."""
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    lines = [
+        f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}, Python {platform.python_version()}",
+        f"{packages}, {', '.join(find_tools().versions) or 'no bubblewrap'}",
+    ]
+    if place.python:
+        asked = subprocess.run([place.python, "-c", _ASK], capture_output=True, text=True, check=True)
+        lines.append(f"{asked.stdout.strip()}, {place.workers} worker(s)")
+    return "\n".join([*lines, f"ours: 1 worker, durability full; {repeats} interleaved repeats; median [range]"])
+
+
+def show(report: Report) -> None:
     """Print the table."""
-    print(
-        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, {trials} trials, "
-        f"{repeats} interleaved repeats; median [range]"
-    )
-    print(f"{'contender':<52} {'CPU ms / trial':>24} {'trials / s':>24} {'start CPU ms':>13}")
-    for row in rows:
-        print(f"{row.name:<52} {_spread(row.cpu_ms):>24} {_spread(row.rates):>24} {row.start_cpu_ms:>13.0f}")
+    print(report.machine)
+    print(f"{'system':<11}{'configuration':<52}{'trials':>7}{'CPU ms/trial':>20}{'in trials':>11}{'engine':>8}", end="")
+    print(f"{'start CPU ms':>14}{'trials/s':>25}{'failed':>8}")
+    for row in report.rows:
+        print(f"{row.system:<11}{row.configuration:<52}{row.trials:>7}{_spread(row.cpu_ms):>20}{_parts(row)}", end="")
+        failed = "-" if row.system != "ours" else f"{statistics.median(row.failed):.0f}"
+        print(f"{statistics.median(row.start_ms):>14.0f}{_spread(row.rates):>25}{failed:>8}")
+    print(f"account: a sandboxed candidate that burns {BURN_MS} ms shows as {report.burned_ms:.1f} ms for each trial")
+    left = [row.configuration for row in report.rows if row.left_behind]
+    if left:
+        print(f"processes outlived (and are counted in): {'; '.join(left)}")
+
+
+def _parts(row: Row) -> str:
+    if not row.in_trials_ms:
+        return f"{'-':>11}{'-':>8}"
+    inside = statistics.median(row.in_trials_ms)
+    return f"{inside:>11.1f}{statistics.median(row.cpu_ms) - inside:>8.1f}"
 
 
 def _spread(values: list[float]) -> str:
     return f"{statistics.median(values):.1f} [{min(values):.1f}, {max(values):.1f}]"
 
 
-def main() -> int:
-    """Run the comparison and print it."""
+def find_openevolve(arguments: argparse.Namespace) -> str:
+    """Return the Python that has OpenEvolve, made if that was asked for, or "" and say why there is none."""
+    python: str = arguments.openevolve_python
+    if arguments.install_openevolve:
+        python = str(Path(arguments.install_openevolve) / "bin" / "python")
+        subprocess.run([sys.executable, "-m", "venv", arguments.install_openevolve], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "openevolve"], check=True)
+    if arguments.smoke or not python:
+        print("OpenEvolve is not run: it takes --openevolve-python or --install-openevolve", file=sys.stderr)
+        return ""
+    if subprocess.run([python, "-c", "import openevolve"], capture_output=True, check=False).returncode:
+        print(f"OpenEvolve is not run: {python} has no openevolve", file=sys.stderr)
+        return ""
+    return python
+
+
+def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="engine overhead per trial")
     parser.add_argument("--openevolve-python", default="", help="the Python of a venv that has openevolve")
+    parser.add_argument("--install-openevolve", default="", metavar="FOLDER", help="make that venv here first")
+    parser.add_argument("--openevolve-workers", type=int, default=1, choices=(1, 2), help="its parallel evaluations")
     parser.add_argument("--trials", type=int, default=300)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--smoke", action="store_true", help="ours only, few trials")
+    parser.add_argument("--smoke", action="store_true", help="ours only, sandboxed, few trials")
     parser.add_argument("--json", action="store_true", dest="as_json")
-    arguments = parser.parse_args()
-    trials, repeats = (25, 1) if arguments.smoke else (arguments.trials, arguments.repeats)
-    theirs = OPENEVOLVE if arguments.openevolve_python and not arguments.smoke else ()
-    rows = compare(OURS + theirs, trials, repeats, arguments.openevolve_python)
+    return parser
+
+
+def main() -> int:
+    """Run the comparison and print it."""
+    arguments = _options().parse_args()
+    if arguments.trials <= SHORT:
+        raise SystemExit(f"--trials has to be over {SHORT}: a run of {SHORT} is subtracted")
+    python = find_openevolve(arguments)
+    counts = (SMOKE_SHORT, SMOKE) if arguments.smoke else (SHORT, arguments.trials)
+    repeats = 1 if arguments.smoke else arguments.repeats
+    ours = tuple(system for system in OURS if system.sandbox or not arguments.smoke)
+    with model_server() if python else nullcontext(0) as port:
+        place = Place(python=python, port=port, workers=arguments.openevolve_workers)
+        rows = compare(ours + (THEIRS if python else ()), counts, repeats, place)
+    burned = check_account(rows, (SMOKE_SHORT, SMOKE))
+    report = Report(machine=machine_line(place, repeats), rows=rows, burned_ms=burned)
     if arguments.as_json:
-        print(json.dumps([{field: getattr(row, field) for field in row.__struct_fields__} for row in rows]))
+        print(encode(report).decode())
     else:
-        show(rows, trials, repeats)
-        if not theirs:
-            print("OpenEvolve was not run: give --openevolve-python, the Python of a venv that has it")
+        show(report)
     return 0
 
 
