@@ -13,6 +13,7 @@ from study_dumps import MEASURED, folded, stop_after, story, views
 
 from consilience.core.events import Event
 from consilience.interfaces.cli import options
+from consilience.journal.journal import JournalReader
 from consilience.node.reading import StudyReader
 from consilience.node.reports import board, summary
 from consilience.node.running import Run
@@ -113,16 +114,27 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(kind: str, machine: Machi
     assert shown(folder) == shown(calm)
 
 
+def durable(state: Path) -> int:
+    """Return how many events another process would see."""
+    journal = JournalReader.open(state)
+    try:
+        return journal.store.count()
+    finally:
+        journal.close()
+
+
 def test_replay_leads_through_the_states_that_were_lived(shell: Shell) -> None:
     """After every acknowledged event the views of the live session equal a fold from event 0 up to it."""
     folder = shell.machine.problem(with_program=True)
     loaded = options.load(str(folder), options.Layout())
     settings = options.resolve_settings(loaded, {"trials": str(TRIALS)})
     lived: dict[int, bytes] = {}
+    state = folder / ".consilience"
     with Run.open(loaded, settings, options.places()) as work:
         session = work.session
 
         def remember(event: Event) -> None:
+            assert durable(state) > event.fields.seq, "it was shown before it was durable"
             if event.id == session.journal.tip():  # the views hold the whole group by now
                 lived[event.fields.seq] = views(session.state, session.run_state, session.trials)
 
@@ -131,7 +143,7 @@ def test_replay_leads_through_the_states_that_were_lived(shell: Shell) -> None:
         work.work()
     assert len(lived) > TRIALS
     for position in [*sorted(random.Random(3).sample(sorted(lived), 12)), max(lived)]:
-        assert folded(folder / ".consilience", to=position) == lived[position], f"after event {position}"
+        assert folded(state, to=position) == lived[position], f"after event {position}"
 
 
 def test_replay_shows_what_the_study_shows(shell: Shell) -> None:
