@@ -27,6 +27,8 @@ from consilience.journal.views.trials import TrialRow, TrialsView
 from consilience.node.places import STATE_NAME
 from consilience.search.state import SearchState
 
+_SHORTEST_ID_OF_DIGITS = 8
+
 
 def find_state(root: Path, stated: str) -> Path:
     """Return the state folder to read: the stated one, the one in `root`, or the only one just below it.
@@ -101,12 +103,14 @@ class StudyReader:
     def trial(self, name: str) -> TrialRow:
         """Return the trial with this number, or whose candidate or event id starts with `name`.
 
+        A number that no trial has is never taken for the beginning of an id.
+
         Raises:
             NotFoundError: none, or several different candidates.
         """
         rows = list(self.trials.rows.values())
         found = [row for row in rows if name.isdecimal() and row.number == int(name)]
-        if not found:
+        if not found and not _is_number(name):
             found = [row for row in rows if name and _has_id(row, name)]
         if not found or len({row.proposed_event for row in found}) > 1:
             number = len({row.proposed_event for row in found})
@@ -130,6 +134,11 @@ class StudyReader:
     def close(self) -> None:
         """Close the journal."""
         self.journal.close()
+
+
+def _is_number(name: str) -> bool:
+    """Tell whether a name can only be meant as a trial's number: ids are shown longer than numbers ever grow."""
+    return name.isdecimal() and len(name) < _SHORTEST_ID_OF_DIGITS
 
 
 def _has_id(row: TrialRow, prefix: str) -> bool:
