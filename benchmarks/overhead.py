@@ -35,7 +35,7 @@ from consilience.trials.sandbox.tools import find_tools
 from overhead_systems import BURN_MS, BURNER, OURS, THEIRS, Place, Sample, System, model_server, run_once
 
 SHORT, SMOKE_SHORT, SMOKE = 20, 5, 20  # trials
-COUNTED_SHARE = 0.8  # of the CPU that a burning candidate uses: less than that in the account is an error
+COUNTED_SHARE = 0.5  # of what a candidate burns: what escapes the account would be all of it, and noise is a few ms
 PACKAGES = ("consilience", "coincurve", "libcst", "msgspec", "numpy")
 _ASK = (
     "import platform; from importlib.metadata import version as v;"
@@ -52,7 +52,7 @@ class Row(Struct, frozen=True, kw_only=True):
         cpu_ms: whole tree, without start-up.
         in_trials_ms: the part in candidate, evaluator and sandbox, as the outcomes account for it (ours only).
         start_ms: CPU of a run without trials, by extrapolation.
-        rates: trials per second of wall time, without start-up.
+        rates: trials per second of wall time, without start-up; none where so few trials vanish in its noise.
         failed: trials of the long run that failed, as candidates may that were changed at random.
         left_behind: processes that outlived the command.
     """
@@ -95,7 +95,9 @@ def _row(system: System, pairs: list[Pair], counts: tuple[int, int]) -> Row:
         cpu_ms=slopes,
         in_trials_ms=[slope for slope in starmap(lambda a, b: _in_trials(a, b, more), pairs) if slope is not None],
         start_ms=[1000 * start.whole.cpu - short * slope for (start, _), slope in zip(pairs, slopes, strict=True)],
-        rates=[more / max(full.whole.wall - start.whole.wall, 1e-9) for start, full in pairs],
+        rates=[
+            more / seconds for seconds in (full.whole.wall - start.whole.wall for start, full in pairs) if seconds > 0
+        ],
         failed=[full.failed for _, full in pairs],
         left_behind=max(sample.whole.left_behind for pair in pairs for sample in pair),
     )
@@ -111,14 +113,14 @@ def check_account(rows: list[Row], counts: tuple[int, int]) -> float:
     """Return how much more CPU (ms) a trial shows when its sandboxed candidate burns `BURN_MS` of it.
 
     Raises:
-        SystemExit: less than four fifths of it: the sandbox's children escape the account.
+        SystemExit: less than half of it: the sandbox's children escape the account.
     """
     (burned,) = compare((BURNER,), counts, 1, Place())
     null = next(row for row in rows if row.configuration == OURS[0].configuration)
     pairs = ((burned.cpu_ms, null.cpu_ms), (burned.in_trials_ms, null.in_trials_ms))
     whole, inside = (statistics.median(more) - statistics.median(less) for more, less in pairs)
     if min(whole, inside) < COUNTED_SHARE * BURN_MS:
-        raise SystemExit(f"a candidate that burns {BURN_MS} ms shows as {whole:.1f} ms: CPU escapes the account")
+        raise SystemExit(f"burned {BURN_MS} ms, counted {whole:.1f} (trials say {inside:.1f}): CPU escapes the account")
     return whole
 
 
@@ -158,6 +160,8 @@ def _parts(row: Row) -> str:
 
 
 def _spread(values: list[float]) -> str:
+    if not values:
+        return "-"
     return f"{statistics.median(values):.1f} [{min(values):.1f}, {max(values):.1f}]"
 
 
@@ -207,6 +211,8 @@ def main() -> int:
         print(encode(report).decode())
     else:
         show(report)
+        if arguments.smoke:
+            print("smoke: shows that everything runs; so few trials measure little")
     return 0
 
 

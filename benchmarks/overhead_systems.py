@@ -9,7 +9,6 @@ Data flow: System + trials -> files in a temporary folder -> `overhead_measure.m
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -20,6 +19,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from consilience.journal.views.trials import TrialRow
+from consilience.node.places import STATE_NAME
+from consilience.node.reading import StudyReader
 from overhead_measure import Measure, measure
 
 PROGRAM = "# EVOLVE-BLOCK-START\nVALUE = 1.0\n\n\ndef answer():\n    return VALUE\n# EVOLVE-BLOCK-END\n"
@@ -127,17 +129,23 @@ def _run_ours(system: System, trials: int, folder: Path) -> Sample:
     _write_problem(system.kind, problem)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CONSILIENCE_")}
     environment |= {f"XDG_{name}_HOME": str(folder / name.lower()) for name in ("DATA", "STATE", "CONFIG", "CACHE")}
-    base = [sys.executable, "-m", "consilience"]
-    line = [*base, "run", str(problem), "--trials", str(trials), "--durability", "full", "-q"]
-    if system.sandbox:
-        line += ["--minimum-isolation", "strong"]
-    whole = measure(line if system.sandbox else [*line, "--unsafe-no-sandbox"], environment)
-    table = folder / "trials.jsonl"
-    subprocess.run([*base, "export", str(table)], env=environment, cwd=problem, check=True, capture_output=True)
-    rows = [json.loads(row) for row in table.read_text().splitlines()]
-    _require(system, trials, sum(row["isolation"]["level"] == ("strong" if system.sandbox else "none") for row in rows))
-    failed = sum(row["status"] != "ok" for row in rows)
-    return Sample(whole=whole, trials_cpu=sum(row["resources"]["cpu_ms"] for row in rows) / 1000, failed=failed)
+    line = [sys.executable, "-m", "consilience", "run", str(problem), "--trials", str(trials), "-q"]
+    line += ["--durability", "full"]
+    line += ["--minimum-isolation", "strong"] if system.sandbox else ["--unsafe-no-sandbox"]
+    whole = measure(line, environment)
+    rows = _trials_of(problem)
+    level = "strong" if system.sandbox else "none"
+    _require(system, trials, sum(row.isolation is not None and row.isolation.level == level for row in rows))
+    cpu = sum(row.resources.cpu_ms for row in rows) / 1000
+    return Sample(whole=whole, trials_cpu=cpu, failed=sum(row.failure is not None for row in rows))
+
+
+def _trials_of(problem: Path) -> list[TrialRow]:
+    reader = StudyReader.open(problem / STATE_NAME)
+    try:
+        return list(reader.trials.rows.values())
+    finally:
+        reader.close()
 
 
 def _write_problem(kind: str, problem: Path) -> None:

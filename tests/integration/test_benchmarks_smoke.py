@@ -51,5 +51,5 @@ def test_overhead_smoke() -> None:
     report = json.loads(done.stdout)
     assert [row["trials"] for row in report["rows"]] == [20, 20, 20]
     assert report["rows"][0]["in_trials_ms"][0] > 1  # a candidate's interpreter is never free
-    assert report["burned_ms"] >= 40
+    assert report["burned_ms"] >= 25  # of 50; nothing, if sandboxed CPU escaped
     assert "not run" in done.stderr
