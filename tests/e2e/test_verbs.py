@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Machine, Shell
 
+from consilience.interfaces.cli.main import COMMANDS
 from consilience.problems.results_tsv import read_results
 
 PUBLIC_LOG = Path(__file__).resolve().parents[2].parent / "shared/data/autoresearch_mar8_results.tsv"
@@ -80,11 +82,8 @@ def test_looking_at_a_study(studied: Shell) -> None:
     assert "place" in studied("board")[1], "the only study below is found"
 
 
-def test_taking_the_winner_home(studied: Shell) -> None:
-    folder = studied.machine.home / "valley"
-    applied = studied.data("apply", "-p", "valley")
-    assert applied["target"] == "working tree"
-    assert "EVOLVE-BLOCK-START" in (folder / "program.py").read_text()
+def start_repository(folder: Path) -> None:
+    """Commit everything in a folder to a new repository."""
     for command in (
         ["init", "-q", "-b", "main"],
         ["config", "user.name", "a"],
@@ -93,6 +92,14 @@ def test_taking_the_winner_home(studied: Shell) -> None:
         ["commit", "-qm", "start"],
     ):
         subprocess.run(["git", *command], cwd=folder, check=True)
+
+
+def test_taking_the_winner_home(studied: Shell) -> None:
+    folder = studied.machine.home / "valley"
+    applied = studied.data("apply", "-p", "valley")
+    assert applied["target"] == "working tree"
+    assert "EVOLVE-BLOCK-START" in (folder / "program.py").read_text()
+    start_repository(folder)
     tracked = subprocess.run(["git", "ls-files"], cwd=folder, capture_output=True, text=True, check=True).stdout
     assert ".consilience" not in tracked
     (folder / "program.py").write_text("mine = 1\n")
@@ -234,6 +241,102 @@ def test_doctor_and_config(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Non
     assert origins["trials"] == "problem"
     assert origins["durability"] == "default"
     assert "origin" in shell("config", "--show-origin")[1]
+
+
+# Every verb, in an order in which each works twice: NAME becomes another name for the second time.
+VERBS = (
+    ("init", "folder-NAME"),
+    ("run", "valley", "--trials", "12"),
+    ("board", "-p", "valley"),
+    ("show", "5", "-p", "valley"),
+    ("log", "-p", "valley"),
+    ("diff", "6", "-p", "valley"),
+    ("apply", "6", "-p", "valley"),
+    ("apply", "6", "-p", "valley", "--branch", "branch-NAME"),
+    ("export", "trials-NAME.csv", "-p", "valley"),
+    ("export", "trials-NAME.jsonl", "-p", "valley"),
+    ("export", "trials-NAME.parquet", "-p", "valley"),
+    ("export", "results-NAME.tsv", "-p", "valley"),
+    ("replay", "-p", "valley"),
+    ("replay", "--to", "9", "-p", "valley"),
+    ("verify", "-p", "valley"),
+    ("import", "log.tsv", "-p", "valley"),
+    ("cancel", "-p", "valley"),
+    ("backup", "copy-NAME.db", "-p", "valley"),
+    ("gc", "-p", "valley"),
+    ("doctor", "valley"),
+    ("config", "valley", "--show-origin"),
+)
+
+
+def test_every_verb_speaks_text_and_json(shell: Shell) -> None:
+    assert {verb for verb, *_ in VERBS} == set(COMMANDS)
+    folder = shell.machine.problem(with_program=True)
+    (shell.machine.home / "log.tsv").write_text(SMALL_LOG)
+    start_repository(folder)
+    for words in VERBS:
+        code, out, err = shell(*(word.replace("NAME", "text") for word in words))
+        assert code == 0, (words, err)
+        assert out.strip(), words
+        assert not out.lstrip().startswith("{"), words
+        code, out, err = shell(*(word.replace("NAME", "json") for word in words), "--json")
+        assert code == 0, (words, err)
+        lines = [json.loads(line) for line in out.splitlines()]
+        assert lines[-1]["v"] == 1, words
+        assert len(lines) == 1 or words[0] == "run", words
+        assert shell("verify", "-p", "valley")[0] == 0 or words[0] == "init", words
+
+
+def test_a_second_run_is_refused_while_one_writes_and_readers_are_not(machine: Machine) -> None:
+    folder = machine.problem(with_program=True)
+    process = machine.start("run", str(folder), "--trials", "5000", "--json")
+    assert process.stdout is not None
+    for _ in range(3):
+        process.stdout.readline()
+    second = machine.run("run", str(folder), "--trials", "5000", "-q")
+    assert second.returncode == 4
+    assert f"another run (process {process.pid}) is writing" in second.stderr
+    for verb in (("board",), ("log", "--tail", "3"), ("verify",), ("backup", "copy.db"), ("replay", "--to", "5")):
+        done = machine.run(*verb, "-p", str(folder))
+        assert done.returncode == 0, done.stderr
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+
+
+@pytest.mark.parametrize("words", [("config", "valley"), ("config", "valley", "--json"), ("run", "valley", "--json")])
+def test_a_full_stdout_is_told(words: tuple[str, ...], machine: Machine) -> None:
+    machine.problem()
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "consilience", *words],
+            env=machine.environment,
+            cwd=machine.home,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] == [
+        "error: No space left on device"
+    ]
+    assert "Traceback" not in done.stderr
+    assert machine.run("run", "valley", "--trials", "8", "-q").returncode == 0
+
+
+def test_a_reader_may_close_the_pipe(machine: Machine) -> None:
+    machine.problem()
+    process = machine.start("run", "valley", "--trials", "200", "--json")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    process.stdout = None
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (1, "")
+    assert machine.run("verify", "-p", "valley").returncode == 0
+    assert machine.run("run", "valley", "--trials", "8", "-q").returncode == 0
 
 
 def test_help_and_version(shell: Shell) -> None:
