@@ -1,10 +1,14 @@
 """The Python face: run, ask and tell, look."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 from conftest import Shell
 
 import consilience
-from consilience.core.errors import UsageError
+from consilience.core.errors import BaselineError, NotFoundError, ProblemError, SettingError, UsageError
 from consilience.core.outcome import Failure
 
 
@@ -62,3 +66,46 @@ def test_told_scores_and_run_scores_are_never_compared(shell: Shell) -> None:
     assert found.best > -1.0
     rankings = consilience.study("valley").board().rankings
     assert len(rankings) == 2
+
+
+def test_a_trial_that_was_asked_for_and_never_told_comes_again(shell: Shell) -> None:
+    """The process that asked is gone; the next one is asked about the same candidate, and the budget is whole."""
+    folder = shell.machine.problem()
+    script = "import consilience, os\nconsilience.study('valley', trials=4).ask()\nos._exit(1)\n"
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", script], env=shell.machine.environment, cwd=folder.parent, check=False)
+    study = consilience.study("valley", trials=4)
+    for _ in range(4):
+        study.tell(study.ask(), {"depth": 2.0})
+    study.close()
+    assert study.summary().outcomes == {"interrupted": 2, "ok": 4}
+    assert shell("verify", "-p", "valley")[0] == 0
+
+
+def test_what_is_wrong_is_raised_with_its_mend(shell: Shell) -> None:
+    folder = shell.machine.problem(evaluator="def evaluate(c, seed):\n    return {'depth': 1 / 0}\n")
+    study = consilience.study("valley", trials=6)
+    with pytest.raises(NotFoundError, match="no journal"):
+        study.best  # noqa: B018  the property raises
+    with pytest.raises(BaselineError, match="division by zero") as raised:
+        study.run()
+    assert raised.value.hint
+    with pytest.raises(SettingError, match="trials"):
+        consilience.study("valley", trials="many")
+    with pytest.raises(SettingError, match="trails"):
+        consilience.study("valley", trails=6)
+    (folder / "problem.toml").write_text("name = 5")
+    with pytest.raises(ProblemError, match="found an integer 5"):
+        consilience.study("valley")
+
+
+def test_run_and_command_share_one_study(shell: Shell) -> None:
+    shell.machine.problem(with_program=True)
+    first = consilience.study("valley", trials=12).run()
+    code, out, _ = shell("run", "valley", "--trials", "20", "--json")
+    assert code == 0
+    assert sum(json.loads(line)["type"] == "trial" for line in out.splitlines()) == 8
+    study = consilience.study("valley", trials=20)
+    second = study.run()
+    assert (first.trials, second.trials, second.baseline) == (12, 20, first.baseline)
+    assert [record["trial"] for record in study.trials] == list(range(20))
