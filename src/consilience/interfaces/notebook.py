@@ -109,7 +109,12 @@ class Study:
             UsageError: the budget is spent, or nothing new was found.
         """
         if self._asked is None:
-            self._asked = _Asked(self._open())
+            session = self._open()
+            try:
+                self._asked = _Asked(session)
+            except BaseException:
+                session.close()
+                raise
         return self._asked.trial()
 
     def tell(self, trial: Trial, outcome: float | Mapping[str, float] | Failure) -> None:

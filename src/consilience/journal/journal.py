@@ -141,10 +141,15 @@ class Journal(JournalReader):
         lock = WriterLock(folder / LOCK_NAME)
         try:
             store = Store.open(folder / JOURNAL_NAME, durability=durability, create=True)
-        except JournalError:
+        except BaseException:
             lock.release()
             raise
-        return cls(store, lock, signer, clock)
+        try:
+            return cls(store, lock, signer, clock)
+        except BaseException:
+            store.close()
+            lock.release()
+            raise
 
     def enter(self, hive: str, marks: Path) -> list[Event]:
         """Start writing in a hive and return its events in fold order."""

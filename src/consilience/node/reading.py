@@ -10,6 +10,8 @@ Data flow: state folder -> JournalReader -> views -> `node.reports`, `export`, `
 from __future__ import annotations
 
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import msgspec
 
@@ -82,15 +84,13 @@ class StudyReader:
             NotFoundError: no journal, or no such problem in it.
         """
         journal = JournalReader.open(state)
-        journal.check_tail(EnvelopeVerifier())
-        hives = journal.hives()
-        fitting = [(hive, genesis) for hive, genesis in hives.items() if genesis.problem.startswith(problem)]
-        if not fitting:
+        try:
+            journal.check_tail(EnvelopeVerifier())
+            hive, genesis = _find_hive(journal, state, problem)
+            return cls(journal, hive, genesis, to)
+        except BaseException:
             journal.close()
-            known = ", ".join(genesis.problem[:12] for genesis in hives.values()) or "none"
-            raise NotFoundError(f"no problem {problem[:12]!r} in {state} (it has: {known})")
-        hive, genesis = fitting[-1]
-        return cls(journal, hive, genesis, to)
+            raise
 
     def artifact(self, candidate: str) -> Artifact:
         """Return a candidate's artifact."""
@@ -134,6 +134,24 @@ class StudyReader:
     def close(self) -> None:
         """Close the journal."""
         self.journal.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _find_hive(journal: JournalReader, state: Path, problem: str) -> tuple[str, HiveFounded]:
+    hives = journal.hives()
+    fitting = [(hive, genesis) for hive, genesis in hives.items() if genesis.problem.startswith(problem)]
+    if not fitting:
+        known = ", ".join(genesis.problem[:12] for genesis in hives.values()) or "none"
+        hint = "name one of them, or `consilience run` the problem first"
+        raise NotFoundError(f"no problem {problem[:12]!r} in {state} (it has: {known})", hint=hint)
+    return fitting[-1]
 
 
 def _is_number(name: str) -> bool:

@@ -122,12 +122,9 @@ def _draining(work: Run) -> Iterator[None]:
 
 
 def _finish(state: Path, problem: str, reason: str, *, as_json: bool) -> int:
-    reader = StudyReader.open(state, problem)
-    try:
+    with StudyReader.open(state, problem) as reader:
         found = reports.summary(reader)
         difference = reports.diff(reader, str(found.best_trial), against_baseline=True) if found.best_trial else ""
-    finally:
-        reader.close()
     code = EXIT_INTERRUPTED if reason == "drained" else EXIT_DONE
     if as_json:
         print_json({"type": "done", "v": 1, "exit_code": code, "summary": found})

@@ -32,8 +32,8 @@ _MILLISECONDS = 1000
 @options.with_study
 def board(top: int, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
     """Rank the candidates; never across comparability keys."""
-    reader = options.open_reader(folder, state)
-    report = reports.board(reader)
+    with options.open_reader(folder, state) as reader:
+        report = reports.board(reader)
     emit(report, lambda console: show_board(console, report, top), as_json=as_json)
     return EXIT_DONE
 
@@ -43,7 +43,8 @@ def board(top: int, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT
 @options.with_study
 def show(trial: str, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
     """Show everything about TRIAL (its number, or the beginning of a candidate's or event's id)."""
-    report = reports.trial(options.open_reader(folder, state), trial)
+    with options.open_reader(folder, state) as reader:
+        report = reports.trial(reader, trial)
     emit(report, lambda console: show_trial(console, report), as_json=as_json)
     return EXIT_DONE
 
@@ -55,8 +56,8 @@ def show(trial: str, folder: str, state: str, as_json: bool) -> int:  # noqa: FB
 @options.with_study
 def log(kind: str, since: int, tail: int | None, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
     """Print the events, oldest first."""
-    reader = options.open_reader(folder, state)
-    numbered = list(enumerate(reader.events))[since:]
+    with options.open_reader(folder, state) as reader:
+        numbered = list(enumerate(reader.events))[since:]
     chosen = [(place, event) for place, event in numbered if event.fields.kind.startswith(kind)]
     chosen = chosen[-tail:] if tail else chosen
     data = [_event_data(place, event) for place, event in chosen] if as_json else []
@@ -81,7 +82,8 @@ def _show_events(console: Console, events: list[tuple[int, Event]]) -> None:
 @options.with_study
 def diff(trial: str, baseline: bool, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
     """Show what TRIAL's candidate changed."""
-    text = reports.diff(options.open_reader(folder, state), trial, against_baseline=baseline)
+    with options.open_reader(folder, state) as reader:
+        text = reports.diff(reader, trial, against_baseline=baseline)
     emit({"diff": text}, lambda console: show_diff(console, text), as_json=as_json)
     return EXIT_DONE
 
@@ -93,10 +95,9 @@ def diff(trial: str, baseline: bool, folder: str, state: str, as_json: bool) -> 
 def apply(trial: str | None, branch: str, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
     """Take the best candidate, or TRIAL's, home: into the working tree or a new branch."""
     loaded = options.load(folder, options.Layout())
-    reader = options.open_reader(folder, state)
-    row = reader.trial(trial) if trial else reader.incumbent()
-    applied = apply_candidate(reader, loaded.root, row, branch)
-    reader.close()
+    with options.open_reader(folder, state) as reader:
+        row = reader.trial(trial) if trial else reader.incumbent()
+        applied = apply_candidate(reader, loaded.root, row, branch)
     settings = options.resolve_settings(loaded, {"state": state or None})
     read = msgspec.structs.replace(loaded, problem=reader.problem)  # the event belongs where the result is
     with open_session(read, settings, options.places(), options.passphrase()) as session:
@@ -116,7 +117,8 @@ def _applied(applied: Applied) -> str:
 @options.with_study
 def export(destination: Path, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
     """Write the trials to DESTINATION: .csv, .jsonl, .parquet, or .tsv in autoresearch's form."""
-    rows = export_trials(options.open_reader(folder, state), destination)
+    with options.open_reader(folder, state) as reader:
+        rows = export_trials(reader, destination)
     data = {"file": str(destination), "rows": rows}
     emit(data, lambda console: console.print(f"{rows} rows in {destination}"), as_json=as_json)
     return EXIT_DONE
@@ -129,11 +131,12 @@ def export(destination: Path, folder: str, state: str, as_json: bool) -> int:  #
 @options.with_study
 def replay(position: int | None, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
     """Fold the journal again from event 0 and show the state it leads to."""
-    reader = options.open_reader(folder, state, position)
-    found, ranking = reports.summary(reader), reports.board(reader)
+    with options.open_reader(folder, state, position) as reader:
+        found, ranking = reports.summary(reader), reports.board(reader)
+        count = len(reader.events)
 
     def show_state(console: Console) -> None:
-        console.print(f"state after {len(reader.events)} events from event 0:")
+        console.print(f"state after {count} events from event 0:")
         show_summary(console, found, "")
         show_board(console, ranking, 5)
 
