@@ -1,7 +1,7 @@
 """A scripted chat-completions server on loopback: no model, only a number moved in the program it is shown.
 
-A fake, because a paid model cannot be had here; it speaks the real protocol. It prints its port on the first
-line and serves until it is killed.
+A fake, so that no model's price, time or chance is in the figures; it speaks the real protocol. It prints its
+port on the first line and serves until it is killed.
 """
 
 from __future__ import annotations

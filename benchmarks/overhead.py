@@ -128,7 +128,7 @@ def machine_line(place: Place, repeats: int) -> str:
     """Describe the machine, the versions and the form of the run."""
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     lines = [
-        f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}, Python {platform.python_version()}",
+        f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release().split('-')[0]}, Python {platform.python_version()}",
         f"{packages}, {', '.join(find_tools().versions) or 'no bubblewrap'}",
     ]
     if place.python:
