@@ -127,8 +127,9 @@ def check_account(rows: list[Row], counts: tuple[int, int]) -> float:
 def machine_line(place: Place, repeats: int) -> str:
     """Describe the machine, the versions and the form of the run."""
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    system = f"Linux {platform.release().split('-')[0]}, Python {platform.python_version()}"
     lines = [
-        f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release().split('-')[0]}, Python {platform.python_version()}",
+        f"{os.cpu_count()} cores, {platform.machine()}, {system}",
         f"{packages}, {', '.join(find_tools().versions) or 'no bubblewrap'}",
     ]
     if place.python:
