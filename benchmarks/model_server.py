@@ -1,18 +1,21 @@
 """A scripted chat-completions server on loopback: no model, only a number moved in the program it is shown.
 
 A fake, so that no model's price, time or chance is in the figures; it speaks the real protocol. It prints its
-port on the first line and serves until it is killed.
+port on the first line and serves until it is killed, or the process that started it ends.
 """
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import json
 import re
+import signal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 LINE = re.compile(r"^VALUE = [-0-9.e]+$", re.MULTILINE)
 COUNT = itertools.count(1)
+PR_SET_PDEATHSIG = 1
 
 
 def answer(prompt: str) -> str:
@@ -54,6 +57,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     print(server.server_address[1], flush=True)
     server.serve_forever()
