@@ -7,6 +7,7 @@ from pathlib import Path
 from conftest import EVALUATOR, PROBLEM, Machine
 
 from consilience.core.errors import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, EXIT_VERIFICATION
+from consilience.interfaces.cli.main import main
 from consilience.journal.journal import JOURNAL_NAME
 
 Prepare = Callable[[Machine], list[str]]
@@ -50,8 +51,7 @@ def then(*arguments: str, before: Callable[[Machine], None] | None = None) -> Pr
 
     def prepare(machine: Machine) -> list[str]:
         machine.problem()
-        done = machine.run("run", "valley", "--trials", "6", "-q")
-        assert done.returncode == 0, done.stderr
+        assert main(["run", "valley", "--trials", "6", "-q"]) == 0
         if before:
             before(machine)
         return list(arguments)

@@ -137,7 +137,7 @@ def finish_and_compare(folder: Path, kept: dict[str, TrialRow]) -> None:
 def test_killed_while_it_founds_the_study(machine: Machine) -> None:
     chance = random.Random(4)
     before = children(os.getpid())
-    for number in range(10):
+    for number in range(8):
         folder = machine.problem(f"valley-{number}")
         process = machine.start("run", str(folder), "--trials", "6", "-q")
         time.sleep(chance.uniform(0.15, 0.7))
