@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from consilience.core.outcome import IsolationLevel
@@ -101,13 +102,14 @@ _HIDDEN = tuple(
 )
 
 
-def hidden_folders(interpreter: Interpreter) -> list[str]:
+@cache  # the interpreter's folders do not change during a run; looking costs milliseconds
+def hidden_folders(interpreter: Interpreter) -> tuple[str, ...]:
     """Return what lies in the interpreter's packages and no candidate may read: our built-in problems' data.
 
     Their evaluators and labels would else be a way to a score.
     """
     found = [path for place in interpreter.readable for pattern in _HIDDEN for path in Path(place).glob(pattern)]
-    return sorted({str(path) for path in found if path.is_dir()})
+    return tuple(sorted({str(path) for path in found if path.is_dir()}))
 
 
 def _is_top_link(path: str) -> bool:
