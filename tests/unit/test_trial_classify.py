@@ -47,6 +47,11 @@ def test_reasons(exit_: Exit, log: str, reason: str) -> None:
     assert failure.reason == reason, failure
 
 
+def test_our_own_size_is_not_taken_for_the_childs() -> None:
+    ours = Exit(code=0, signal=signal.SIGSEGV, cpu_ms=10, memory_kb=99 * 1024, inherited_kb=99 * 1024)
+    assert ended_badly(ours, LIMITS, "").reason == "crash"
+
+
 def test_a_crash_names_signal_or_code_and_the_last_words() -> None:
     assert ended_badly(exited(number=signal.SIGSEGV), LIMITS, "").message == "killed by SIGSEGV"
     message = ended_badly(exited(code=3), LIMITS, "first\nValueError: boom\n\n").message

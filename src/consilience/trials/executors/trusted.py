@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -78,5 +79,11 @@ class _Trusted:
             if pid:
                 code = self._process.returncode = os.waitstatus_to_exitcode(status)
                 cpu_ms = round(1000 * (usage.ru_utime + usage.ru_stime))
-                self._exit = Exit(code=max(code, 0), signal=max(-code, 0), cpu_ms=cpu_ms, memory_kb=usage.ru_maxrss)
+                self._exit = Exit(
+                    code=max(code, 0),
+                    signal=max(-code, 0),
+                    cpu_ms=cpu_ms,
+                    memory_kb=usage.ru_maxrss,
+                    inherited_kb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+                )
         return self._exit

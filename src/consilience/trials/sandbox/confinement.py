@@ -44,12 +44,17 @@ class Confinement(Struct, frozen=True, kw_only=True):
 
 
 class Exit(Struct, frozen=True, kw_only=True):
-    """How a confined process ended. `signal` is 0 when it exited; CPU and memory are of its whole tree."""
+    """How a confined process ended. `signal` is 0 when it exited; CPU and memory are of its whole tree.
+
+    `inherited_kb` is our own size, which the kernel counts for a child until it runs its own program: a
+    `memory_kb` that is not above it says nothing of what the child used.
+    """
 
     code: int
     signal: int
     cpu_ms: int
     memory_kb: int
+    inherited_kb: int = 0
 
 
 class ConfinedProcess(Protocol):

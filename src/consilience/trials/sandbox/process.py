@@ -118,6 +118,7 @@ class HeldProcess:
             signal=number,
             cpu_ms=max(cpu_ms, self._peak.cpu_ms),
             memory_kb=max(memory_kb, self._peak.memory_kb),
+            inherited_kb=self._floor_kb,
         )
 
     def _kill_tree(self) -> None:
