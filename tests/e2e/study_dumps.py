@@ -13,7 +13,6 @@ from consilience.core.events import Event
 from consilience.journal.views.run_state import RunStateView
 from consilience.journal.views.trials import TrialsView
 from consilience.node.reading import StudyReader
-from consilience.search.credit import Credit, CreditBook
 from consilience.search.state import SearchState
 
 # What a clock or a processor decides; and nothing else.
@@ -25,9 +24,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
         fields = {name: plain(getattr(value, name)) for name in value.__struct_fields__}
         return {"type": type(value).__name__, **fields}
-    if isinstance(value, CreditBook):  # to ask for an operator's credit may open an empty one, which counts as none
-        earned = {name: credit for name, credit in sorted(value.operators.items()) if credit != Credit()}
-        return {"type": "CreditBook", "operators": plain(earned)}
     if isinstance(value, Counter | Mapping):
         return [[plain(name), plain(item)] for name, item in value.items()]
     if isinstance(value, list | tuple):

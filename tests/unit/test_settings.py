@@ -83,3 +83,9 @@ def test_an_unknown_name_in_the_user_file_is_an_error(tmp_path: Path) -> None:
     path.write_text("trials = \n")
     with pytest.raises(SettingError, match=r"config\.toml"):
         read_user_file(path)
+
+
+def test_a_misspelt_variable_is_an_error() -> None:
+    with pytest.raises(SettingError, match="CONSILIENCE_TRAILS is no setting"):
+        lay(environment={"CONSILIENCE_TRAILS": "5"})
+    assert lay(environment={"CONSILIENCE_PASSPHRASE": "x", "OTHER": "y"}).value("trials") == 100

@@ -46,3 +46,11 @@ def test_many_lines_give_a_bounded_number_of_metrics() -> None:
     assert isinstance(metrics, dict)
     assert len(metrics) <= 65
     assert metrics["val_bpb"] == 1.0
+
+
+def test_text_that_makes_patterns_backtrack_does_not_hold_us_up() -> None:
+    hostile = "a: " + "1" * 1_000_000 + "x\nval: 1.5\n"
+    assert printed_metrics(hostile, "val", r"^val:\s*(\S+)") == {"val": 1.5}
+    found = printed_metrics("a" * 5000 + "\n", "val", r"(a+)+b$")
+    assert isinstance(found, Failure)
+    assert "took too long" in found.message

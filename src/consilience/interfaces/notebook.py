@@ -36,7 +36,7 @@ from consilience.node.reports import BoardReport, Summary, board, summary
 from consilience.node.runner import Runner
 from consilience.node.running import Run, discover_proposers
 from consilience.node.session import Session
-from consilience.node.settings import Settings, problem_layer, read_user_file, resolve
+from consilience.node.settings import PASSPHRASE, Settings, problem_layer, read_user_file, resolve
 from consilience.problems.load import LoadOptions, load_problem
 from consilience.search.engine import RunTrial
 from consilience.trials.environment import describe_environment
@@ -255,4 +255,4 @@ def _told(outcome: float | Mapping[str, float] | Failure, metric: str) -> Outcom
 
 
 def _passphrase() -> str:
-    return os.environ.get("CONSILIENCE_PASSPHRASE", "")
+    return os.environ.get(PASSPHRASE, "")

@@ -78,7 +78,8 @@ def _isolation(loaded: LoadedProblem | None, settings: Settings) -> Iterator[Fin
 def _level(report: LevelReport) -> Finding:
     name = f"level {report.level}"
     if report.held:
-        return Finding(name=name, health="ok", found=f"{len(report.canaries)} canaries held")
+        by = f" by {report.tool}" if report.tool else ""
+        return Finding(name=name, health="ok", found=f"{len(report.canaries)} canaries held{by}")
     return Finding(name=name, health="warning", found=report.reason, mend=report.mend)
 
 

@@ -22,6 +22,7 @@ from consilience.core.outcome import IsolationLevel
 from consilience.core.study import Autonomy, Budget, Policy, StudySettings
 
 PREFIX = "CONSILIENCE_"
+PASSPHRASE = "CONSILIENCE_PASSPHRASE"  # noqa: S105  the variable's name, not a secret
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _MILLISECONDS = 1000
 _LARGEST = 1e12  # of any amount: what fits JSON's whole numbers in milliseconds
@@ -264,6 +265,7 @@ def resolve(
     for name in flags:
         if name not in _BY_NAME:
             raise SettingError(f"{name!r} is no setting", hint=f"one of {', '.join(_BY_NAME)}")
+    _check_environment(environment)
     layers: tuple[tuple[str, Mapping[str, Any]], ...] = (
         ("flag", flags),
         ("environment", {s.name: environment[_variable(s.name)] for s in SETTINGS if _variable(s.name) in environment}),
@@ -271,6 +273,14 @@ def resolve(
         (str(user_file), user),
     )
     return Settings({setting.name: _resolve_one(setting, layers) for setting in SETTINGS})
+
+
+def _check_environment(environment: Mapping[str, str]) -> None:
+    """Refuse a misspelt variable, as the user file refuses a misspelt name."""
+    known = {*map(_variable, _BY_NAME), PASSPHRASE}
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known:
+            raise SettingError(f"{name} is no setting", hint=f"unset it, or use one of {', '.join(sorted(known))}")
 
 
 def _resolve_one(setting: Setting, layers: tuple[tuple[str, Mapping[str, Any]], ...]) -> Resolved:

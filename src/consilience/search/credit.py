@@ -64,18 +64,22 @@ class CreditBook:
         self.operators: dict[str, Credit] = {}
 
     def of(self, operator: str) -> Credit:
-        """Return an operator's credit, empty when it is new."""
+        """Return an operator's credit, empty when it is new; looking changes nothing."""
+        return self.operators.get(operator) or Credit()
+
+    def earning(self, operator: str) -> Credit:
+        """Return an operator's credit to be added to."""
         return self.operators.setdefault(operator, Credit())
 
     def propose(self, operator: str, novelty: float) -> None:
         """Count a proposal and its novelty."""
-        credit = self.of(operator)
+        credit = self.earning(operator)
         credit.proposed += 1
         credit.novelty += (novelty - credit.novelty) / credit.proposed
 
     def settle(self, operator: str, reward: float) -> None:
         """Take in the reward of one judged candidate."""
-        credit = self.of(operator)
+        credit = self.earning(operator)
         credit.reward = credit.reward * FADING + reward
         credit.trials = credit.trials * FADING + 1.0
         credit.promoted += reward == REWARD_PROMOTED

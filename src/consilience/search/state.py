@@ -219,7 +219,7 @@ class SearchState:
         if member.scores:
             self.contests += 1
             self._pool_noise(member, promoted=body.verdict == "promoted")
-            self.credit.of(member.body.hypothesis.operator).add_gain(body.figures.get("gain", 0.0))
+            self.credit.earning(member.body.hypothesis.operator).add_gain(body.figures.get("gain", 0.0))
         promoted = body.verdict == "promoted"
         if promoted:
             self.incumbent = member

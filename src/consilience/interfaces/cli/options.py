@@ -20,11 +20,10 @@ from consilience.core.problem import problem_id
 from consilience.interfaces.cli.output import note, warn
 from consilience.node.places import UserPlaces, user_places
 from consilience.node.reading import StudyReader, find_state
-from consilience.node.settings import Settings, problem_layer, read_user_file, resolve
+from consilience.node.settings import PASSPHRASE, Settings, problem_layer, read_user_file, resolve
 from consilience.problems.load import LoadOptions, load_problem
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-PASSPHRASE = "CONSILIENCE_PASSPHRASE"  # noqa: S105  the variable's name, not a secret
 
 
 def with_json(function: Function) -> Function:
