@@ -20,8 +20,8 @@ from consilience.core.outcome import Failure, Isolation, Resources
 from consilience.core.ports import Phase
 from consilience.core.study import Policy, Spend, StudySettings
 
-TrialPurpose = Literal["baseline", "screen", "confirm", "told"]
-VerdictName = Literal["promoted", "discarded", "branched", "escalated"]
+TrialPurpose = Literal["baseline", "screen", "confirm", "recheck", "rerun", "holdout", "told"]
+VerdictName = Literal["promoted", "discarded", "branched", "escalated", "implausible"]
 EndReason = Literal["budget", "drained", "failed", "exhausted"]
 CancelReason = Literal["interrupted", "cancelled"]
 RecordStatus = Literal["keep", "discard", "crash"]

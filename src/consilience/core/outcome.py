@@ -12,7 +12,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-IsolationLevel = Literal["none", "restricted", "strong"]
+IsolationLevel = Literal["none", "wasm", "restricted", "strong"]
+Execution = Literal["fresh", "fork"]
 EvaluationDomain = Literal["split", "shared-process", "command", "told"]
 FailureReason = Literal[
     "crash",
@@ -28,7 +29,7 @@ FailureReason = Literal[
     "budget",
 ]
 
-LEVEL_RANK: dict[IsolationLevel, int] = {"none": 0, "restricted": 1, "strong": 2}
+LEVEL_RANK: dict[IsolationLevel, int] = {"none": 0, "wasm": 1, "restricted": 2, "strong": 3}
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -51,10 +52,15 @@ class Isolation(Struct, frozen=True, kw_only=True):
 
     `split`: candidate and evaluator in separate processes. `shared-process`: the evaluator imports the
     candidate, sandboxed as a whole. `command`: the artifact prints its own metric. `told`: scored outside.
+    `execution` says whether the candidate's process was started for it alone (`fresh`) or forked from one that
+    had its libraries loaded (`fork`). `gpu` says that a device of the machine was in reach: a lower class, for
+    its driver is a large piece of kernel.
     """
 
     level: IsolationLevel
     domain: EvaluationDomain
+    execution: Execution = "fresh"
+    gpu: bool = False
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

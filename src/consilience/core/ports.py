@@ -66,6 +66,22 @@ class BlobStore(Protocol):
         """
 
 
+class Grants(Struct, frozen=True, kw_only=True):
+    """What a problem opens of this machine to its candidates, beyond the closed defaults. Not in the problem's id.
+
+    Attributes:
+        readable: absolute paths that may be read, such as a model cache.
+        scratch: absolute paths of folders that may be written; what is written there is thrown away.
+        scratch_mb: size of each writable place; None leaves the default.
+        gpus: devices that a trial needs.
+    """
+
+    readable: tuple[str, ...] = ()
+    scratch: tuple[str, ...] = ()
+    scratch_mb: int | None = None
+    gpus: int = 0
+
+
 class LoadedProblem(Struct, frozen=True, kw_only=True):
     """A problem with all that a machine needs to run it.
 
@@ -77,6 +93,8 @@ class LoadedProblem(Struct, frozen=True, kw_only=True):
         support: bytes of the evaluator and of every other fixed file, by path; trials use these bytes,
             so editing a file during a run changes nothing.
         interpreter: the Python that runs candidates and evaluators; "" is the one that runs us.
+        holdout: bytes of the files that only a holdout trial's evaluator gets, by path; not in `support`.
+        grants: what candidates may use of this machine.
         stated: names of the settings (`node.settings`) that the problem's files state themselves.
         warnings: one line for each thing that was ignored or assumed.
     """
@@ -87,16 +105,24 @@ class LoadedProblem(Struct, frozen=True, kw_only=True):
     study: StudySettings
     support: dict[str, bytes]
     interpreter: str = ""
+    holdout: dict[str, bytes] = {}
+    grants: Grants = Grants()
     stated: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
 class TrialRequest(Struct, frozen=True, kw_only=True):
-    """One candidate, one seed, and the limits that still fit the budget."""
+    """One candidate, one seed, and the limits that still fit the budget.
+
+    `fresh` demands a process of its own, whatever the executor would choose; `holdout` asks the evaluator for
+    the score on the holdout.
+    """
 
     artifact: Artifact
     seed: int
     limits: Limits
+    fresh: bool = False
+    holdout: bool = False
 
 
 @runtime_checkable

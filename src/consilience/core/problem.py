@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct, to_builtins
 
@@ -22,7 +22,7 @@ from consilience.core.canonical import hash_value
 Direction = Literal["maximize", "minimize"]
 ParameterType = Literal["float", "integer", "categorical", "boolean"]
 ParameterValue = bool | int | float | str
-EvaluatorKind = Literal["function", "openevolve", "command"]
+EvaluatorKind = Literal["function", "program", "openevolve", "command"]
 Region = Literal["whole", "blocks"]
 ComparisonSign = Literal["<=", "<", ">=", ">", "=="]
 
@@ -110,6 +110,8 @@ class EvaluatorSpec(Struct, frozen=True, kw_only=True):
     """How a candidate is scored.
 
     `function`: `entry` defines ``evaluate(candidate, seed)`` and runs apart from the candidate.
+    `program`: the same, but the candidate is run as the whole `command` in its sandbox, beside its `visible`
+    files, and hands over `outputs` as data.
     `openevolve`: `entry` defines ``evaluate(path)`` and imports the candidate; sandboxed as a whole.
     `command`: `command` runs the artifact, `metric_pattern` (one regex group) finds the metric in its output.
     """
@@ -121,10 +123,15 @@ class EvaluatorSpec(Struct, frozen=True, kw_only=True):
     cascade_thresholds: tuple[float, ...] = ()
     excluded_metrics: tuple[str, ...] = ()
     files: tuple[FileDigest, ...] = ()
+    visible: tuple[FileDigest, ...] = ()
+    outputs: tuple[str, ...] = ()
 
 
 class Problem(Struct, frozen=True, kw_only=True):
-    """What to improve. See `problem_id` for which fields decide its identity."""
+    """What to improve. See `problem_id` for which fields decide its identity.
+
+    `environment` holds variables that candidates are given beyond the sandbox's own.
+    """
 
     name: str
     goal: str
@@ -135,8 +142,10 @@ class Problem(Struct, frozen=True, kw_only=True):
     constraints: tuple[Constraint, ...] = ()
     limits: Limits = Limits()
     holdout_commitment: str = ""
+    environment: dict[str, str] = {}
 
 
+_LATER_FIELDS = ("visible", "outputs")  # of an evaluator: left out where unused, so that older ids stay as they were
 _SPACE_FIELDS = ("low", "high", "log", "default")
 
 
@@ -154,11 +163,11 @@ def problem_id(problem: Problem) -> str:
         {
             "objective": problem.objective,
             "surface": surface,
-            "evaluator": problem.evaluator,
             "data": problem.data,
             "constraints": problem.constraints,
             "limits": problem.limits,
             "holdout": problem.holdout_commitment,
+            **_measure(problem),
         }
     )
 
@@ -172,10 +181,20 @@ def comparability_key(problem: Problem, platform_class: str) -> str:
     """
     return hash_value(
         {
-            "evaluator": problem.evaluator,
             "data": problem.data,
             "objective": problem.objective,
             "limits": problem.limits,
             "platform_class": platform_class,
+            **_measure(problem),
         }
     )
+
+
+def _measure(problem: Problem) -> dict[str, Any]:
+    """Return how a candidate is measured: the evaluator, and the environment where one is stated."""
+    evaluator = to_builtins(problem.evaluator)
+    for field in _LATER_FIELDS:
+        if not evaluator[field]:
+            del evaluator[field]
+    stated = {"environment": problem.environment} if problem.environment else {}
+    return {"evaluator": evaluator, **stated}

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from consilience.core.outcome import IsolationLevel
 
+ExecutionPolicy = Literal["auto", "fresh", "fork"]
 Autonomy = Literal["suggest", "sandbox", "auto", "portfolio"]
 
 
@@ -62,6 +63,12 @@ class Policy(Struct, frozen=True, kw_only=True):
         maximum_pairs: most paired seeds spent on one candidate before it is discarded as not separable.
         minimum_gain: a gain that is real but smaller than this is not promoted; in the metric's unit.
         deterministic: None lets the baseline tell; True or False overrides it.
+        execution: how candidates are started: `fresh` for each trial, `fork` from a warm process, or `auto`,
+            which forks where that is as well confined.
+        bound: the best score that can be true (known optimum, roofline, label-noise ceiling), in the metric's
+            unit; what lies beyond it is quarantined as implausible. None is no bound.
+        allow_gpu: whether trials may be given a device of the machine.
+        holdout_queries: how often the holdout may be asked over the life of the study.
     """
 
     minimum_isolation: IsolationLevel = "strong"
@@ -70,6 +77,10 @@ class Policy(Struct, frozen=True, kw_only=True):
     maximum_pairs: int = 32
     minimum_gain: float = 0.0
     deterministic: bool | None = None
+    execution: ExecutionPolicy = "auto"
+    bound: float | None = None
+    allow_gpu: bool = False
+    holdout_queries: int = 20
 
 
 class StudySettings(Struct, frozen=True, kw_only=True):
