@@ -88,6 +88,9 @@ class FunctionExecutor:
         try:
             outcome = trial.outcome(request, isolation)
             return self._scrubber(folder).outcome(outcome)  # made now: the evaluator may have moved
+        except ZygoteBrokenError:
+            self._evaluator.stop()  # it waits for an answer that nobody will give
+            raise
         finally:
             candidate.end(self._pump)
 

@@ -157,22 +157,20 @@ class Zygote:
             environment=environment | interpreters.CANDIDATE_HASH_SEED,
             limits=msgspec.structs.replace(plan.limits, cpu_seconds=_ENDLESS_CPU_SECONDS, memory_mb=memory_mb),
             may_fork=True,
-            watched=False,
+            hosts_candidates=True,
             scratch_mb=plan.scratch_mb,
         )
         log = self._log.fileno()
         return sandbox.start(confinement, stdin=control.fileno(), stdout=log, stderr=log)
 
     def _start_line(self, sandbox: Sandbox, plan: Plan) -> dict[str, Any]:
-        program, scratch = str(self.arena / "program"), str(self.arena / "scratch")
         return {
             "path": plan.interpreter.path,
             "prefix": plan.interpreter.prefix,
             "preload": plan.preload,
             "launcher": str(Path(LAUNCHER).parent),
             "arena": str(self.arena),
-            "program": program,
-            "confine": fork_settings(sandbox.interpreter, (str(HARNESS), program), scratch),
+            "confine": fork_settings(sandbox.interpreter, (str(HARNESS),), str(self.arena)),
         }
 
     def _hear(self, seconds: float) -> Word:

@@ -80,7 +80,9 @@ def bubblewrap_arguments(confinement: Confinement, interpreter: Interpreter) -> 
             yield from ("--symlink", str(Path(path).readlink()), path)
         else:
             yield from (option, path, path)
-    yield from ("--remount-ro", "/dev", "--remount-ro", "/")
+    shared = ("/dev/shm", "/tmp") if confinement.hosts_candidates else ()  # noqa: S108 - the sandbox's own
+    for path in (*shared, "/dev", "/"):
+        yield from ("--remount-ro", path)
     for name, value in confinement.environment.items():
         yield from ("--setenv", name, value)
     yield from ("--chdir", confinement.work_dir)

@@ -40,7 +40,8 @@ READ = 0x000D  # EXECUTE, READ_FILE, READ_DIR
 WRITE = 0x75BF  # all but device nodes, sockets, and ioctl on devices
 DEVICE = 0x0006  # WRITE_FILE, READ_FILE
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-SYSTEM_FACTS = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/sys/devices/system/cpu")
+OWN_FACTS = ("/proc/self",)
+SYSTEM_FACTS = ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/sys/devices/system/cpu")
 _OTHERS_MAY_ENTER = 0o001
 
 
@@ -92,7 +93,7 @@ class LandlockSandbox:
 
 def landlock_rules(confinement: Confinement, interpreter: Interpreter) -> list[tuple[str, int]]:
     """Return each path that the confined process may use, with its rights as Landlock's bits."""
-    read = (*interpreter.readable, LAUNCHER, *confinement.readable, *SYSTEM_FACTS)
+    read = (*interpreter.readable, LAUNCHER, *confinement.readable, *SYSTEM_FACTS, *OWN_FACTS)
     rules = [(path, READ) for path in read]
     rules += [(path, WRITE) for path in (*confinement.writable, confinement.scratch)]
     rules += [(path, DEVICE) for path in DEVICES]
