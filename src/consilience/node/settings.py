@@ -99,6 +99,13 @@ def _read_choice(*choices: str) -> Callable[[Any], str]:
     return read
 
 
+def _read_flag(value: Any) -> bool:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if str(value).strip().lower() not in words:
+        raise ValueError("not true or false")
+    return words[str(value).strip().lower()]
+
+
 def _read_rate(value: Any) -> float:
     rate = float(value)
     if not 0.0 < rate < 0.5:  # noqa: PLR2004  a rate of one half would accept anything
@@ -144,6 +151,12 @@ SETTINGS: tuple[Setting, ...] = (
         meaning="most paired seeds spent on one candidate",
     ),
     Setting(name="minimum_gain", read=float, default=_POLICY.minimum_gain, meaning="smaller gains are not promoted"),
+    Setting(
+        name="allow_gpu",
+        read=_read_flag,
+        default=_POLICY.allow_gpu,
+        meaning="let trials of problems that need a device reach one, and its driver",
+    ),
     Setting(
         name="durability",
         read=_read_choice("full", "normal"),
@@ -195,6 +208,7 @@ class Settings:
                 maximum_pairs=self._at_least("maximum_pairs", 1),
                 minimum_gain=self.value("minimum_gain"),
                 deterministic=declared.deterministic,
+                allow_gpu=self.value("allow_gpu"),
             ),
         )
 
@@ -228,6 +242,7 @@ def problem_layer(study: StudySettings, stated: tuple[str, ...]) -> dict[str, An
         "false_promotion_rate": policy.false_promotion_rate,
         "maximum_pairs": policy.maximum_pairs,
         "minimum_gain": policy.minimum_gain,
+        "allow_gpu": policy.allow_gpu,
     }
     return {name: value for name, value in values.items() if name in stated}
 

@@ -71,6 +71,7 @@ class PolicyTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     maximum_pairs: int = 32
     minimum_gain: float = 0.0
     deterministic: bool | None = None
+    allow_gpu: bool = False
 
 
 class ProblemFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

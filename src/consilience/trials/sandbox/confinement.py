@@ -30,6 +30,9 @@ class Confinement(Struct, frozen=True, kw_only=True):
         environment: its whole environment.
         limits: wall time is the caller's to enforce; CPU, memory and output are set here.
         may_fork: whether it may start processes (a whole program may, a called candidate may not).
+        devices: device nodes that it may read, write and control (ioctl).
+        limit_address_space: whether `limits.memory_mb` bounds the address space, which drivers reserve far more of
+            than they use; otherwise the memory of the tree is watched.
     """
 
     argv: tuple[str, ...]
@@ -41,6 +44,8 @@ class Confinement(Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
     may_fork: bool = False
     scratch_mb: int = 64
+    devices: tuple[str, ...] = ()
+    limit_address_space: bool = True
 
 
 class Exit(Struct, frozen=True, kw_only=True):
