@@ -97,7 +97,7 @@ def _launch(work: Run, *, as_json: bool) -> None:
         return
     trials = work.session.state.budget.spent.trials
     resumed = f", resuming after {trials} trials" if trials else ""
-    note(f"{problem.name}: isolation {isolation.level} ({isolation.domain}{', gpu' if isolation.gpu else ''}){resumed}")
+    note(f"{problem.name}: isolation {held(isolation)}{resumed}")
 
 
 @contextmanager
