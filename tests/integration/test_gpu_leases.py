@@ -19,29 +19,31 @@ from consilience.trials.gpu.owners import is_alive, this_process
 
 # While it holds a device, a racer also makes a file that must not be there yet: the kernel is the referee.
 RACER = """
-import os, sys
+import os, sys, time
 from pathlib import Path
 from consilience.node.clock import SystemClock
 from consilience.trials.gpu.leases import Leases
 
-folder, rounds = Path(sys.argv[1]), int(sys.argv[2])
+folder, wanted = Path(sys.argv[1]), int(sys.argv[2])
 leases = Leases(folder / "leases.sqlite", SystemClock())
 print("ready", flush=True)
 sys.stdin.readline()
-got = 0
-for turn in range(rounds):
-    lease = leases.acquire(["GPU-a", "GPU-b"], 1 + turn % 2)
+got = refused = 0
+while got < wanted:
+    lease = leases.acquire(["GPU-a", "GPU-b"], 1 + got % 2)
     if lease is None:
+        refused += 1
         continue
     got += 1
     for uuid in lease.uuids:
         os.close(os.open(folder / uuid, os.O_CREAT | os.O_EXCL))
+    time.sleep(0.005)  # long enough for others to try
     lease = leases.renew(lease)
     assert lease is not None
     for uuid in lease.uuids:
         os.unlink(folder / uuid)
     leases.release(lease)
-print(got)
+print(refused)
 """
 HOLDER = """
 import sys, time
@@ -61,11 +63,11 @@ def start(code: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 def test_racing_processes_never_hold_one_device_at_once(tmp_path: Path) -> None:
-    racers = [start(RACER, str(tmp_path), "60") for _ in range(4)]
+    racers = [start(RACER, str(tmp_path), "25") for _ in range(4)]
     for racer in racers:
         assert racer.stdout is not None
         assert racer.stdout.readline() == "ready\n"
-    results = []
+    refused = 0
     for racer in racers:  # all are ready: off they go
         assert racer.stdin is not None
         racer.stdin.write("go\n")
@@ -73,8 +75,8 @@ def test_racing_processes_never_hold_one_device_at_once(tmp_path: Path) -> None:
     for racer in racers:
         out, errors = racer.communicate(timeout=120)
         assert racer.returncode == 0, errors
-        results.append(int(out))
-    assert sum(results) > 60, f"{results}: they hardly met"
+        refused += int(out)
+    assert refused > 0, "they never met"
     assert Leases(tmp_path / "leases.sqlite", SystemClock()).holdings() == ()
 
 

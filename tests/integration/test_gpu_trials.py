@@ -13,6 +13,8 @@ import os
 import signal
 import stat
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -229,12 +231,17 @@ def test_a_driver_that_stops_answering_ends_the_trial_and_the_run(bench: Bench, 
 
 
 @at_strong
-def test_a_lost_lease_ends_the_trial(bench: Bench, root: Path, fake: ModuleType) -> None:
+def test_a_lease_that_is_lost_during_a_trial_ends_it(bench: Bench, root: Path, fake: ModuleType) -> None:
     with executor(split_problem(), bench, root) as made:
         assert isinstance(made, GpuExecutor)
-        made._guard.hold.fault = "the lease of GPU-one ran out and another process took it over"
-        with pytest.raises(EnvironmentLacksError, match="took it over"):
-            made.run(request(WAITS))
+        hold, taken = made._guard.hold, threading.Timer(1.0, lambda: setattr(hold, "fault", "another took it over"))
+        started = time.monotonic()
+        taken.start()
+        for _ in range(2):  # nor does another trial start
+            with pytest.raises(EnvironmentLacksError, match="the trial's device is gone: another took it over"):
+                made.run(request(WAITS))
+        taken.join()
+    assert time.monotonic() - started < 15
 
 
 @at_strong
