@@ -93,6 +93,8 @@ def nvmlDeviceGetMigMode(handle: dict[str, Any]) -> list[int]:
 
 
 def nvmlDeviceGetComputeMode(handle: dict[str, Any]) -> int:
+    if handle.get("mode", 0) is None:
+        raise NVMLError_NotSupported("Not Supported")
     return handle.get("mode", NVML_COMPUTEMODE_DEFAULT)
 
 

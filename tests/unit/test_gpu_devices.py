@@ -80,6 +80,8 @@ def test_devices_that_can_run_nothing(fake: ModuleType) -> None:
     cut, closed = devices.discover().devices
     assert "MIG" in devices.unfit(cut)
     assert "prohibited" in devices.unfit(closed)
+    fake.DEVICES[:] = [A | {"mode": None}, B | {"mode": 9}]
+    assert [(each.compute_mode, devices.unfit(each)) for each in devices.discover().devices] == [("unknown", "")] * 2
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,6 @@ class Nvml:
     def _device(self, index: int, driver: str) -> Device:
         library = self._library
         handle = library.nvmlDeviceGetHandleByIndex(index)
-        mode = library.nvmlDeviceGetComputeMode(handle)
         return Device(
             uuid=library.nvmlDeviceGetUUID(handle),
             index=index,
@@ -104,7 +103,7 @@ class Nvml:
             memory_mb=library.nvmlDeviceGetMemoryInfo(handle).total // _MIB,
             driver=driver,
             mig=self._mig(handle),
-            compute_mode=_MODES[mode] if mode < len(_MODES) else "unknown",
+            compute_mode=self._compute_mode(handle),
             running=tuple(each.pid for each in library.nvmlDeviceGetComputeRunningProcesses(handle)),
         )
 
@@ -114,6 +113,13 @@ class Nvml:
         except self._library.NVMLError_NotSupported:
             return False  # a device without instances
         return bool(current == _MIG_ENABLED)
+
+    def _compute_mode(self, handle: Any) -> ComputeMode:
+        try:
+            mode = self._library.nvmlDeviceGetComputeMode(handle)
+        except self._library.NVMLError_NotSupported:
+            return "unknown"
+        return _MODES[mode] if mode < len(_MODES) else "unknown"
 
 
 @contextmanager
