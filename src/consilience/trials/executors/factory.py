@@ -15,6 +15,7 @@ from consilience.core.ports import Executor, LoadedProblem
 from consilience.core.problem import EvaluatorKind
 from consilience.trials.executors.command import CommandExecutor
 from consilience.trials.executors.function import FunctionExecutor
+from consilience.trials.executors.grants import with_grants
 from consilience.trials.executors.openevolve import OpenEvolveExecutor
 from consilience.trials.sandbox.confinement import Sandbox
 
@@ -34,7 +35,7 @@ def make_executor(loaded: LoadedProblem, sandbox: Sandbox, work_dir: Path) -> Ex
         work_dir: the folder below which every temporary file lies.
 
     Raises:
-        EnvironmentLacksError: the problem's interpreter or command is not on this machine.
+        EnvironmentLacksError: the problem's interpreter, command or a path that it grants is not on this machine.
     """
     kind = _KINDS[loaded.problem.evaluator.kind]
-    return kind(loaded, sandbox, work_dir)
+    return kind(loaded, with_grants(sandbox, loaded), work_dir)
