@@ -35,6 +35,7 @@ _SECRETS_AT_HOME = (
     *(".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".netrc", ".pgpass", ".git-credentials", ".pypirc"),
     *(".config/gcloud", ".config/gh", ".config/git/credentials", ".local/share/keyrings", ".password-store"),
 )
+_BUILT_IN = Path(__file__).resolve().parents[1] / "domains"  # with the labels that our own problems are scored on
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET_NAME = re.compile(
     r"(?:^|_)(?:TOKENS?|SECRETS?|PASS(?:WORD|WD|PHRASE)?|CREDENTIALS?|(?:API|ACCESS|PRIVATE|AUTH|SIGNING)_?KEYS?)(?:_|$)",
@@ -151,6 +152,8 @@ def _refused_place(path: Path) -> str:
         return "it is a whole system folder: name what is needed in it"
     if place := next((place for place in _SYSTEM if path.is_relative_to(place)), ""):
         return f"{place} is the system's own"
+    if path.is_relative_to(_BUILT_IN):
+        return "it holds what built-in problems are scored on"
     secret = next((name for name in _SECRETS_AT_HOME if _touches(path, home / name)), "")
     return f"~/{secret} holds secrets" if secret else ""
 

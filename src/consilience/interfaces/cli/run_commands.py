@@ -21,7 +21,8 @@ from consilience.interfaces.cli.output import emit, note, print_json, table
 from consilience.interfaces.cli.showing import show_summary
 from consilience.interfaces.text import one_line, printable
 from consilience.node import reports
-from consilience.node.doctor import Finding, examine
+from consilience.node.doctor import examine
+from consilience.node.finding import Finding
 from consilience.node.reading import StudyReader
 from consilience.node.running import Run
 from consilience.node.upkeep import import_results

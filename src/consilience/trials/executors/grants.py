@@ -64,7 +64,7 @@ def grant(confinement: Confinement, loaded: LoadedProblem, level: IsolationLevel
     """
     grants = loaded.grants
     home = Path.home()
-    own = grants.scratch if level == "strong" else tuple(path for path in grants.scratch if not _below(path, home))
+    own = grants.scratch if level == "strong" else tuple(path for path in grants.scratch if not _at_home(path, grants))
     return structs.replace(
         confinement,
         readable=(*confinement.readable, *grants.readable),
@@ -73,6 +73,11 @@ def grant(confinement: Confinement, loaded: LoadedProblem, level: IsolationLevel
         late_environment={**confinement.late_environment, **loaded.problem.environment},
         links={**confinement.links, **home_links(grants, home)},
     )
+
+
+def _at_home(path: str, grants: Grants) -> bool:
+    """Tell whether the trial's own home folder stands for a scratch place: below the home, not in a read-only one."""
+    return _below(path, Path.home()) and not any(_below(path, Path(each)) for each in grants.readable)
 
 
 def home_links(grants: Grants, home: Path) -> dict[str, str]:

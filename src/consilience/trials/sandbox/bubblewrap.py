@@ -40,8 +40,8 @@ class BubblewrapSandbox:
     level: IsolationLevel = "strong"
 
     def __init__(self, binary: str, interpreter: Interpreter) -> None:
-        self._binary = binary
-        self._interpreter = interpreter
+        self.binary = binary
+        self.interpreter = interpreter
 
     def start(self, confinement: Confinement, *, stdin: int, stdout: int, stderr: int) -> HeldProcess:
         """Start the process with three file descriptors and no other.
@@ -52,13 +52,13 @@ class BubblewrapSandbox:
             EnvironmentLacksError: bwrap is gone, or a path of the confinement does not exist.
         """
         require_paths(confinement)
-        command = parse_command(confinement.argv, self._interpreter.executable)
+        command = parse_command(confinement.argv, self.interpreter.executable)
         with Settings() as settings:
-            arguments = settings.holding(bubblewrap_arguments(confinement, self._interpreter))
+            arguments = settings.holding(bubblewrap_arguments(confinement, self.interpreter))
             options, orders = self._filtered(confinement, command, settings)
-            inner = command.line(self._interpreter.executable, (*_settings(confinement), *orders))
+            inner = command.line(self.interpreter.executable, (*_settings(confinement), *orders))
             process = spawn(
-                [self._binary, "--args", str(arguments), *options, "--", *inner],
+                [self.binary, "--args", str(arguments), *options, "--", *inner],
                 Streams(stdin, stdout, stderr),
                 environment={},
                 descriptors=settings.descriptors,

@@ -114,8 +114,8 @@ def _refuse_own_scratch(confinement: Confinement) -> None:
     """Say that a folder of the host cannot be replaced by an empty one here: nothing can be mounted."""
     if confinement.own_scratch:
         raise EnvironmentLacksError(
-            f"isolation level restricted cannot offer {confinement.own_scratch[0]} as scratch: nothing is mounted there",
-            hint="use scratch places below ~ (they come to lie in the trial's own folder), or a machine with bubblewrap",
+            f"isolation level restricted cannot offer {confinement.own_scratch[0]} as scratch: it mounts nothing",
+            hint="name scratch places below ~ (they lie in the trial's own folder then), or install bubblewrap",
         )
 
 

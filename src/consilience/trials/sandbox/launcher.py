@@ -33,6 +33,7 @@ _TCP_BIND_AND_CONNECT = 3
 _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS = 3
 _PATH_BENEATH = 1
 _BYTES_OF_AN_INSTRUCTION = 8
+_SEARCH_PATH = "PYTHONPATH="
 
 # Imports below stay inside functions: each process pays only for what it was asked to do.
 
@@ -132,14 +133,12 @@ def _send_listener(order: str) -> None:
 
 def _give(variables: list[str]) -> None:
     """Set the problem's own variables; a search path for modules counts at once, as if it had been there before."""
-    os.environ.update(variable.split("=", 1) for variable in variables)
-    added = next((value for name, value in map(_halves, variables) if name == "PYTHONPATH"), "")
+    for variable in variables:
+        name, _, value = variable.partition("=")
+        os.environ[name] = value
+    added = next((variable for variable in variables if variable.startswith(_SEARCH_PATH)), "")[len(_SEARCH_PATH) :]
     if added and not sys.flags.ignore_environment:
         sys.path[:0] = [os.path.abspath(place) for place in added.split(":") if place]  # noqa: PTH100
-
-
-def _halves(variable: str) -> list[str]:
-    return variable.split("=", 1)
 
 
 def _limit(settings: dict[str, list[str]]) -> None:
