@@ -204,4 +204,4 @@ def _whole_table(loaded: LoadedProblem, wishes: list[Wish], file: str) -> Findin
     )
     lines += [f"gpus = {gpus}"] if gpus else []
     mend = "\n".join([f"in {file}, to allow all of it:", "[sandbox]", *lines])
-    return Finding(name="sandbox", health="warning", found=f"{len(wishes)} things were denied", mend=mend)
+    return Finding(name="sandbox", health="warning", found=f"{len(wishes)} denied", mend=mend)

@@ -60,7 +60,7 @@ class Observer:
         """Return what was denied, after the trials have ended. `complete` is False where any went unwatched."""
         for supervisor in self._supervisors:
             supervisor.join(_JOIN_SECONDS)
-        complete = self._watching and all(supervisor.attached for supervisor in self._supervisors)
+        complete = self._watching and all(supervisor.complete for supervisor in self._supervisors)
         return structs.replace(self._ledger.denials(), complete=complete)
 
 

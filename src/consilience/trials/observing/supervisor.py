@@ -18,7 +18,7 @@ import socket
 import struct
 import threading
 from collections import deque
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from consilience.trials.observing import listener as kernel
 from consilience.trials.observing.calls import WATCHED, Watched, call_name
@@ -27,7 +27,7 @@ from consilience.trials.observing.listener import Question
 from consilience.trials.observing.views import View, full_path
 
 _START_SECONDS = 30.0  # a loaded machine needs a few to start an interpreter in its sandbox
-_LOOKED_FOR = 16  # a path has fewer folders that `mkdir -p` looks for, one after the other
+_LOOKED_FOR = 32  # more folders than a path has; `makedirs` looks for one after the other, going up
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _FAMILIES = {1: "local", 2: "IPv4", 10: "IPv6", 16: "netlink", 17: "packet"}
 
@@ -35,11 +35,12 @@ _FAMILIES = {1: "local", 2: "IPv4", 10: "IPv6", 16: "netlink", 17: "packet"}
 class Supervisor:
     """Watches one process tree in a thread of its own.
 
+    `complete` becomes True when the last process has ended and every question was answered.
+
     Args:
         channel: the socket on which the launcher sends the listener; closed here.
         ledger: where notes go.
-        trial_home: what ``HOME`` is inside.
-        home: this user's home folder, which `trial_home` stands for.
+        homes: what ``HOME`` is inside, and this user's home folder, which it stands for.
         may_exec: whether the tree may start programs.
     """
 
@@ -52,7 +53,7 @@ class Supervisor:
         self._names: dict[int, str] = {}
         self._recent: deque[str] = deque(maxlen=_LOOKED_FOR)
         self._known: set[tuple[str, str]] = set()
-        self.attached = False
+        self.complete = False
         self._thread = threading.Thread(target=self._run, name="trial-watch", daemon=True)
         self._thread.start()
 
@@ -64,11 +65,9 @@ class Supervisor:
         listener = self._take_listener()
         if listener is None:
             return
-        self.attached = True
         try:
             self._serve(listener)
-        except OSError:
-            return  # the listener is gone with its tree
+            self.complete = True
         finally:
             os.close(listener)
 
@@ -111,7 +110,7 @@ class Supervisor:
     def _note(self, listener: int, question: Question, call: Watched) -> None:
         path = self._path(question, call)
         use = _use(question, call)
-        if use == "read":
+        if call.use == "read":
             self._recent.append(path)
         if not path or (use, path) in self._known or not kernel.is_waiting(listener, question):
             return
@@ -135,13 +134,19 @@ class Supervisor:
                 self._ledger.note_read(self._on_the_host(path))
         elif use == "make":
             if not view.may_write(path) and not view.sees(path):
-                self._ledger.note_folder(path, self._deepest_below(path))
+                self._ledger.note_folder(path, self._way_up(path))
         elif not view.may_write(path):
             self._ledger.note_write(path)
 
-    def _deepest_below(self, folder: str) -> str:
-        """Return the deepest path below a folder among those just looked for: where `mkdir -p` was on its way to."""
-        return max((path for path in self._recent if path.startswith(f"{folder}/")), key=len, default=folder)
+    def _way_up(self, folder: str) -> str:
+        """Return the path from which the latest looks went up to `folder`: what `makedirs` was to make it for."""
+        start = folder
+        for path in reversed(self._recent):
+            if str(PurePosixPath(path).parent) == start:
+                start = path
+            elif not PurePosixPath(folder).is_relative_to(path):
+                break
+        return start
 
     def _on_the_host(self, path: str) -> str:
         """Return where a path of the trial's home would be in the user's; links are followed where it is granted."""
