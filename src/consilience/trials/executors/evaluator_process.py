@@ -27,6 +27,7 @@ from consilience.trials.executors.pipes import Lines, Pump
 from consilience.trials.executors.trusted import start_trusted
 from consilience.trials.harness import script_arguments
 from consilience.trials.sandbox.confinement import ConfinedProcess, Exit
+from consilience.trials.sandbox.spawn import make_links
 
 START_SECONDS = 120.0  # imports of heavy libraries from a cold disk
 LINE_KB = 64 * 1024  # arguments for a candidate may be large; the owner's code is trusted with our memory
@@ -143,7 +144,7 @@ class EvaluatorProcess:
         scratch = self._folder / ".tmp"
         folders.write_files(self._folder, self._loaded.support)
         folders.link_data(self._folder, self._loaded)
-        folders.link_home(self._folder, home_links(self._loaded.grants, Path.home()))
+        make_links(str(self._folder), home_links(self._loaded.grants, Path.home()))
         scratch.mkdir()
         self._child = Child(self._spawn, line_channel(LINE_KB))
         self._child.join(self._pump)

@@ -93,15 +93,6 @@ def link_data(folder: Path, loaded: LoadedProblem) -> tuple[str, ...]:
     return tuple(real)
 
 
-def link_home(folder: Path, links: Mapping[str, str]) -> None:
-    """Make links in a folder that serves as home; what is there already stays."""
-    for name, target in links.items():
-        link = _inside(folder, name)
-        if not link.exists() and not link.is_symlink():
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(target)
-
-
 def _inside(folder: Path, path: str) -> Path:
     target = Path(os.path.normpath(folder / path))
     if not target.is_relative_to(folder):

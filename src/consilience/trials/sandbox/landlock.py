@@ -69,7 +69,7 @@ class LandlockSandbox:
         """
         require_paths(confinement)
         _refuse_own_scratch(confinement)
-        make_links(confinement)
+        make_links(confinement.scratch, confinement.links)
         if os.getuid() == 0:
             _hand_over(confinement)
         command = parse_command(confinement.argv, self._interpreter.executable)

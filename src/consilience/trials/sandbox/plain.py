@@ -34,7 +34,7 @@ class PlainSandbox:
             EnvironmentLacksError: a path of the confinement does not exist, or nothing can be started.
         """
         require_paths(confinement)
-        make_links(confinement)
+        make_links(confinement.scratch, confinement.links)
         command = parse_command(confinement.argv, self._interpreter.executable)
         variables = environment_settings(confinement.late_environment)
         limits = (*limit_settings(resource_limits(confinement, count_tasks=False)), *variables)

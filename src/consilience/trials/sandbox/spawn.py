@@ -111,14 +111,20 @@ def warden_line(line: Iterable[str], environment: dict[str, str], settings: Sett
     return [sys.executable, "-I", "-S", WARDEN, str(orders), str(report)], report
 
 
-def make_links(confinement: Confinement) -> None:
-    """Make the confinement's links in its scratch folder, for levels that mount nothing over it.
+def make_links(folder: str, links: dict[str, str]) -> None:
+    """Make links in a folder of ours that serves as home; what is there already stays.
+
+    Args:
+        folder: nothing that is confined has written in it yet.
+        links: path below it, to what it leads.
 
     Raises:
         EnvironmentLacksError: the folder cannot be written.
     """
-    for name, target in confinement.links.items():
-        link = Path(confinement.scratch, name)
+    for name, target in links.items():
+        link = Path(folder, name)
+        if os.path.lexists(link):
+            continue
         try:
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(target)
