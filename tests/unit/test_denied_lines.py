@@ -65,6 +65,7 @@ def test_only_the_outermost_folders_are_named() -> None:
         ("/dev/urandom", True),
         ("/dev/nvidia0", False),
         ("/home/u", True),
+        ("/etc/python3.11/sitecustomize.py", True),
         ("/home/u/.bashrc", True),
         ("/home/u/.cache/hf", False),
         ("/data/module.pyc", True),
@@ -186,6 +187,24 @@ def test_what_is_read_cannot_be_scratch(loaded: LoadedProblem, home: Path) -> No
     assert "cannot be scratch" in finding.mend
 
 
+def test_scratch_in_a_read_only_place_has_to_be_there(loaded: LoadedProblem, home: Path) -> None:
+    hub = f"{home}/.cache/hub"
+    granted = structs.replace(loaded, grants=Grants(readable=(hub,)))
+    (finding, _table) = findings(granted, Denials(made=(f"{hub}/locks/one",)))
+    assert finding.mend == (
+        "mkdir -p ~/.cache/hub/locks/one (its place is read-only), then "
+        'add to problem.toml: [sandbox] scratch = ["~/.cache/hub/locks/one"]'
+    )
+    Path(hub, "locks").mkdir()
+    (finding, _table) = findings(granted, Denials(made=(f"{hub}/locks/one",)))
+    assert finding.mend == 'add to problem.toml: [sandbox] scratch = ["~/.cache/hub/locks"]'
+
+
+def test_what_is_installed_is_never_scratch(loaded: LoadedProblem) -> None:
+    (finding,) = findings(loaded, Denials(written=("/usr/lib/python3/dist-packages",)))
+    assert "read-only" in finding.mend
+
+
 def test_a_secret_variable_has_no_line(loaded: LoadedProblem) -> None:
     (finding,) = findings(loaded, Denials(), failed("<frozen os>\nKeyError: 'HF_TOKEN'\n"))
     assert "no line gives a secret" in finding.mend
@@ -194,6 +213,7 @@ def test_a_secret_variable_has_no_line(loaded: LoadedProblem) -> None:
 def test_a_key_error_of_a_dictionary_is_no_variable() -> None:
     assert wanted_variables("x = table['A']\nKeyError: 'A'\n") == ()
     assert wanted_variables("os.environ['A']\nKeyError: 'A'\n") == ("A",)
+    assert wanted_variables("KeyError: 'getpwuid(): uid not found: 0'\n") == ("USER",)
 
 
 def test_unwatched_trials_are_known_by_their_log(loaded: LoadedProblem, home: Path, tmp_path: Path) -> None:

@@ -36,17 +36,22 @@ _HABITS = frozenset(  # refused in every trial of some libraries, which do witho
     {"mbind", "set_mempolicy", "move_pages", "migrate_pages", "sched_setscheduler", "sched_setattr", "io_uring_setup"}
 )
 _LOCAL = frozenset({"socket (local)", "socket (netlink)"})  # name services and libuv ask, and do without
+_ANY_USER = "user"  # whose name it is says nothing about a problem
 _DEVICE_FOLDER = "/dev/"
 
 
 class Wish(Struct, frozen=True, kw_only=True):
-    """One thing that was denied. `key` and `value` are what to add to ``[sandbox]``; "" where nothing would help."""
+    """One thing that was denied. `key` and `value` are what to add to ``[sandbox]``; "" where nothing would help.
+
+    `first` is what has to be done before that, `advice` what to do instead.
+    """
 
     found: str
     key: str = ""
     value: str = ""
     name: str = ""
     advice: str = ""
+    first: str = ""
 
 
 def denied(loaded: LoadedProblem, outcome: Outcome, denials: Denials) -> Iterator[Finding]:
@@ -89,8 +94,8 @@ def _wishes(loaded: LoadedProblem, outcome: Outcome, denials: Denials) -> Iterat
 
 
 def _beyond_links(loaded: LoadedProblem, path: str) -> str:
-    """Return what a path in a granted folder leads to: a link out of it needs a grant of its own."""
-    granted = any(Path(path).is_relative_to(each) for each in loaded.grants.readable)
+    """Return what a path in a folder in sight leads to: a link out of it needs a grant of its own."""
+    granted = any(Path(path).is_relative_to(each) for each in (*loaded.grants.readable, *_installed(loaded)))
     return os.path.realpath(path) if granted else path
 
 
@@ -117,7 +122,16 @@ def _to_write(loaded: LoadedProblem, folder: str, readable: set[str]) -> Wish:
         return Wish(found=found, advice="what is installed is read-only: have the program write below $TMPDIR")
     if folder in {*readable, *loaded.grants.readable}:
         return Wish(found=found, advice="it is read too, so it cannot be scratch: have the program write below $TMPDIR")
-    return Wish(found=found, key="scratch", value=shown(folder))
+    above = next((each for each in {*readable, *loaded.grants.readable} if Path(folder).is_relative_to(each)), "")
+    place = _there(folder, above) if above else folder
+    first = "" if not above or Path(place).is_dir() else f"mkdir -p {shown(folder)} (its place is read-only), then "
+    return Wish(found=found, key="scratch", value=shown(place), first=first)
+
+
+def _there(folder: str, above: str) -> str:
+    """Return the nearest folder that exists, strictly below a read-only place: only there can scratch be mounted."""
+    inside = [str(each) for each in (Path(folder), *Path(folder).parents) if Path(above) in each.parents]
+    return next((each for each in inside if Path(each).is_dir()), folder)
 
 
 def _installed(loaded: LoadedProblem) -> tuple[str, ...]:
@@ -151,7 +165,9 @@ def _variable(name: str) -> Wish:
     found = f"environment variable {name}"
     if is_secret_name(name):
         return Wish(found=found, advice="no line gives a secret to a candidate: fetch beforehand what it is for")
-    return Wish(found=found, key="environment", name=name, value=os.environ.get(name, "..."))
+    return Wish(
+        found=found, key="environment", name=name, value=_ANY_USER if name == "USER" else os.environ.get(name, "...")
+    )
 
 
 def _matters(name: str, outcome: Outcome) -> bool:
@@ -171,7 +187,7 @@ def _call(name: str, times: int) -> Wish:
 
 
 def _mend(wish: Wish, file: str) -> str:
-    return f"add to {file}: [sandbox] {wish.key} = {_toml(wish)}" if wish.key else wish.advice
+    return f"{wish.first}add to {file}: [sandbox] {wish.key} = {_toml(wish)}" if wish.key else wish.advice
 
 
 def _toml(wish: Wish) -> str:

@@ -20,8 +20,9 @@ _QUIET_OF_ETC = (
     *("ld.so.preload", "ld.so.conf", "localtime", "timezone", "nsswitch.conf", "passwd", "group", "hosts"),
     *("resolv.conf", "host.conf", "gai.conf", "services", "protocols", "ssl", "pki", "selinux", "locale.alias"),
     *("os-release", "debian_version", "lsb-release", "machine-id", "inputrc", "terminfo", "mime.types", "fstab"),
-    *("python3", "apache2", "httpd", "malloc.conf", "profile", "bash.bashrc", "gitconfig", "default", "fonts"),
+    *("apache2", "httpd", "malloc.conf", "profile", "bash.bashrc", "gitconfig", "default", "fonts"),
 )
+_PYTHON_OF_ETC = "/etc/python"  # distributions' sitecustomize
 _QUIET_AT_HOME = (
     *(".bashrc", ".profile", ".bash_profile", ".inputrc", ".terminfo", ".pydistutils.cfg", ".netrc", ".mime.types"),
     *(".local/lib", ".gitconfig", ".config/git", ".python_history", ".icons", ".fonts"),
@@ -73,7 +74,8 @@ class Ledger:
 
     def note_read(self, path: str) -> None:
         """Note a path that this machine may have and the trial did not see."""
-        if os.path.exists(path) and not is_quiet(path, self._home):  # noqa: PTH110 - strings throughout, for speed
+        names = {path, os.path.realpath(path)}  # a link in sight may lead to what is not
+        if os.path.exists(path) and not any(is_quiet(name, self._home) for name in names):  # noqa: PTH110 - for speed
             self._read.add(path)
 
     def note_folder(self, path: str, towards: str) -> None:
@@ -124,6 +126,8 @@ def is_quiet(path: str, home: Path) -> bool:
     """Tell whether libraries look for this path by habit: its absence says nothing."""
     if path.startswith("/dev/"):
         return not path.startswith(_DEVICES)
+    if path.startswith(_PYTHON_OF_ETC):
+        return True
     pure = PurePosixPath(path)
     places = [*_QUIET, *(f"/etc/{name}" for name in _QUIET_OF_ETC), *(str(home / name) for name in _QUIET_AT_HOME)]
     return str(pure) in {"/", "/etc", str(home)} or pure.suffix == ".pyc" or any(map(pure.is_relative_to, places))

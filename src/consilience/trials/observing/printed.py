@@ -21,6 +21,7 @@ _REFUSED = re.compile(
 _PATH = re.compile(r"""['"`]([^'"`\n]*/[^'"`\n]*)['"`]|(?:^|[\s:])(/[^\s:'"`,;]+)""")
 _HOME = re.compile(r"^(?:trial|candidate)/scratch/")  # how a trial's own home reads in its outcome's texts
 _KEY = re.compile(r"^KeyError: '([A-Za-z_][A-Za-z0-9_]*)'$", re.MULTILINE)
+_NO_USER = "getpwuid(): uid not found"  # the sandbox has no list of users; `getpass` asks for USER first
 _READS_ENVIRONMENT = re.compile(r"\benviron\b|<frozen os>|\bos\.py\b")
 
 
@@ -44,4 +45,5 @@ def _found(line: str) -> list[tuple[str, str]]:
 
 def wanted_variables(log: str) -> tuple[str, ...]:
     """Return the environment variables that a Python program missed, as its traceback tells."""
-    return tuple(dict.fromkeys(_KEY.findall(log))) if _READS_ENVIRONMENT.search(log) else ()
+    found = dict.fromkeys(_KEY.findall(log)) if _READS_ENVIRONMENT.search(log) else {}
+    return (*found, *(["USER"] if _NO_USER in log else []))
