@@ -11,6 +11,7 @@ import pytest
 from consilience.core.errors import ProblemError
 from consilience.core.ports import Grants
 from consilience.core.problem import problem_id
+from consilience.problems import granting
 from consilience.problems.granting import check_secrets, is_secret_name, refusal
 from consilience.problems.load import load_problem
 
@@ -126,6 +127,11 @@ def test_a_link_is_refused_for_what_it_leads_to(home: Path, tmp_path: Path) -> N
     assert "home" in refusal(str(tmp_path / "innocent"))
     assert refusal(str(tmp_path)) != ""
     assert refusal(str(home / "cache")) == ""
+
+
+def test_our_own_problems_are_refused(home: Path) -> None:
+    ours = Path(granting.__file__).parents[1]
+    assert all("scored on" in refusal(str(path)) for path in (ours, ours / "domains" / "ml", ours / "domains"))
 
 
 def test_a_socket_is_refused(home: Path) -> None:

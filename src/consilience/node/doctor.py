@@ -34,6 +34,7 @@ from consilience.trials.observing.observer import Observer
 from consilience.trials.sandbox.probe import LevelReport, probe_sandboxes
 
 _LEAST_FREE_MB = 500
+_SLOWED = ("timeout", "cpu_limit")  # a watch costs time for each file that is opened
 _EXTRAS = {"pandas": "data frames", "pyarrow": "Parquet export", "sklearn": "scikit-learn problems"}
 
 
@@ -143,14 +144,15 @@ def _baseline(loaded: LoadedProblem, settings: Settings, places: UserPlaces, sta
 def _watched(
     loaded: LoadedProblem, study: StudySettings, places: UserPlaces, work_dir: Path
 ) -> tuple[Outcome, Denials]:
-    """Run one trial under watch; where the watch itself stood in its way, once more without."""
+    """Run one trial under watch; where the watch may have stood in its way, once more without."""
     limits = loaded.problem.limits
     request = TrialRequest(artifact=loaded.baseline, seed=study.seed, limits=limits, fresh=True)
     observer = Observer()
     with open_executor(loaded, study, places, work_dir, unsafe=False, observer=observer) as executor:
         outcome = executor.run(request)
     denials = observer.denials()
-    if outcome.ok or denials.complete or not observer.watching:
+    slowed = outcome.failure is not None and outcome.failure.reason in _SLOWED
+    if not observer.watching or outcome.ok or (denials.complete and not slowed):
         return outcome, denials
     with open_executor(loaded, study, places, work_dir, unsafe=False) as executor:
         return executor.run(request), denials

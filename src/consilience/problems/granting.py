@@ -152,7 +152,7 @@ def _refused_place(path: Path) -> str:
         return "it is a whole system folder: name what is needed in it"
     if place := next((place for place in _SYSTEM if path.is_relative_to(place)), ""):
         return f"{place} is the system's own"
-    if path.is_relative_to(_BUILT_IN):
+    if path.is_relative_to(_BUILT_IN) or _BUILT_IN.is_relative_to(path):
         return "it holds what built-in problems are scored on"
     secret = next((name for name in _SECRETS_AT_HOME if _touches(path, home / name)), "")
     return f"~/{secret} holds secrets" if secret else ""

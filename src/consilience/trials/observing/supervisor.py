@@ -35,7 +35,8 @@ _FAMILIES = {1: "local", 2: "IPv4", 10: "IPv6", 16: "netlink", 17: "packet"}
 class Supervisor:
     """Watches one process tree in a thread of its own.
 
-    `complete` becomes True when the last process has ended and every question was answered.
+    `complete` becomes True when the last process has ended and every question was answered; it stays False where the
+    machine forbids reading what the calls name (Yama's ptrace_scope of 2 or 3).
 
     Args:
         channel: the socket on which the launcher sends the listener; closed here.
@@ -53,6 +54,7 @@ class Supervisor:
         self._names: dict[int, str] = {}
         self._recent: deque[str] = deque(maxlen=_LOOKED_FOR)
         self._known: set[tuple[str, str]] = set()
+        self._sees = False
         self.complete = False
         self._thread = threading.Thread(target=self._run, name="trial-watch", daemon=True)
         self._thread.start()
@@ -67,7 +69,7 @@ class Supervisor:
             return
         try:
             self._serve(listener)
-            self.complete = True
+            self.complete = self._sees
         finally:
             os.close(listener)
 
@@ -123,6 +125,7 @@ class Supervisor:
 
     def _path(self, question: Question, call: Watched) -> str:
         named = kernel.read_text(question.pid, question.arguments[call.path])
+        self._sees = self._sees or bool(named)
         folder = None if call.folder is None else question.arguments[call.folder]
         return full_path(question.pid, folder, named) if named else ""
 

@@ -19,7 +19,8 @@ from typing import Self
 
 _OPENAT2 = 437  # the same on every architecture
 _RESOLVE_IN_ROOT = 0x10
-_HOW = struct.pack("=QQQ", os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
+_PATH_ONLY = getattr(os, "O_PATH", 0) | os.O_CLOEXEC  # only Linux has it, and only Linux comes to use it
+_HOW = struct.pack("=QQQ", _PATH_ONLY, 0, _RESOLVE_IN_ROOT)
 _CURRENT_FOLDER = 0xFFFFFF9C  # AT_FDCWD as an unsigned 32-bit number
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -30,7 +31,7 @@ class View:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY)
+        self._root = os.open(f"/proc/{pid}/root", _PATH_ONLY | os.O_DIRECTORY)
 
     def __enter__(self) -> Self:
         return self
