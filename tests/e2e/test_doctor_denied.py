@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -137,6 +139,24 @@ def evaluate(path):
     lines, baseline = follow(shell, folder, "consilience.toml")
     assert lines == expected(corpus)
     assert baseline["found"].startswith("combined_score = 2.25 in ")
+
+
+@pytest.mark.parametrize("kind", ["command", "function"])
+def test_an_environment_with_a_package_installed_from_its_source(shell: Shell, corpus: Path, kind: str) -> None:
+    folder = problem(shell, corpus, kind)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / ".venv")], check=True)
+    (packages,) = (folder / ".venv").glob("lib/python*/site-packages")
+    (packages / "editable.pth").write_text(f"{corpus}/repository/src\n")
+    (corpus / "repository" / "src").mkdir(parents=True)
+    (corpus / "repository" / "src" / "their_model.py").write_text("LOSS = 0.5\n")
+    text = "import their_model\n\n\ndef run():\n    return their_model.LOSS\n"
+    (folder / "train.py").write_text(text + ("\nprint('loss:', run())\n" if kind == "command" else ""))
+    (folder / "pyproject.toml").write_text("")
+    toml = (folder / "problem.toml").read_text().replace("[evaluator]", '[evaluator]\ninterpreter = "uv run"')
+    (folder / "problem.toml").write_text(toml)
+    lines, baseline = follow(shell, folder, "problem.toml")
+    assert lines == [f'readable = ["{corpus}/repository/src"]']
+    assert baseline["found"].startswith("loss = 0.5 in ")
 
 
 def test_the_line_of_each_denied_thing_is_shown_to_people(shell: Shell, corpus: Path) -> None:

@@ -216,6 +216,12 @@ def test_a_key_error_of_a_dictionary_is_no_variable() -> None:
     assert wanted_variables("KeyError: 'getpwuid(): uid not found: 0'\n") == ("USER",)
 
 
+def test_a_module_that_is_nowhere(loaded: LoadedProblem) -> None:
+    (finding,) = findings(loaded, Denials(), failed("ModuleNotFoundError: No module named 'no_such_package.sub'\n"))
+    assert finding.found == "module no_such_package"
+    assert "it is not installed for" in finding.mend
+
+
 def test_unwatched_trials_are_known_by_their_log(loaded: LoadedProblem, home: Path, tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "a b").write_text("")

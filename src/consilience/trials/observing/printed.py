@@ -4,7 +4,7 @@ Rules:
     1. Only a path that this machine has counts: an absent file is the program's own affair.
     2. Logs are untrusted text: what is found here is checked by the caller like any other path.
 
-Data flow: Outcome.log -> `printed_denials` -> Denials; `wanted_variables` -> names.
+Data flow: Outcome.log -> `printed_denials` -> Denials; `wanted_variables`, `wanted_modules` -> names.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ _REFUSED = re.compile(
 _PATH = re.compile(r"""['"`]([^'"`\n]*/[^'"`\n]*)['"`]|(?:^|[\s:])(/[^\s:'"`,;]+)""")
 _HOME = re.compile(r"^(?:trial|candidate)/scratch/")  # how a trial's own home reads in its outcome's texts
 _KEY = re.compile(r"^KeyError: '([A-Za-z_][A-Za-z0-9_]*)'$", re.MULTILINE)
+_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([A-Za-z_][A-Za-z0-9_]*)", re.MULTILINE)
 _NO_USER = "getpwuid(): uid not found"  # the sandbox has no list of users; `getpass` asks for USER first
 _READS_ENVIRONMENT = re.compile(r"\benviron\b|<frozen os>|\bos\.py\b")
 
@@ -47,3 +48,8 @@ def wanted_variables(log: str) -> tuple[str, ...]:
     """Return the environment variables that a Python program missed, as its traceback tells."""
     found = dict.fromkeys(_KEY.findall(log)) if _READS_ENVIRONMENT.search(log) else {}
     return (*found, *(["USER"] if _NO_USER in log else []))
+
+
+def wanted_modules(log: str) -> tuple[str, ...]:
+    """Return the top-level modules that a Python program did not find, as its traceback tells."""
+    return tuple(dict.fromkeys(_MODULE.findall(log)))
