@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from consilience.core.errors import EnvironmentLacksError
 from consilience.core.ports import Executor, LoadedProblem
 from consilience.core.problem import EvaluatorKind
 from consilience.trials.executors.command import CommandExecutor
 from consilience.trials.executors.function import FunctionExecutor
 from consilience.trials.executors.openevolve import OpenEvolveExecutor
 from consilience.trials.sandbox.confinement import Sandbox
+from consilience.trials.sandbox.wasm import STRONGER_LEVEL
 
 _KINDS: dict[EvaluatorKind, Callable[[LoadedProblem, Sandbox, Path], Executor]] = {
     "function": FunctionExecutor,
@@ -34,7 +36,14 @@ def make_executor(loaded: LoadedProblem, sandbox: Sandbox, work_dir: Path) -> Ex
         work_dir: the folder below which every temporary file lies.
 
     Raises:
-        EnvironmentLacksError: the problem's interpreter or command is not on this machine.
+        EnvironmentLacksError: the problem's interpreter or command is not on this machine, or the level
+            cannot run such a problem.
     """
-    kind = _KINDS[loaded.problem.evaluator.kind]
+    name = loaded.problem.evaluator.kind
+    if sandbox.level == "wasm" and name != "function":
+        raise EnvironmentLacksError(
+            f"isolation level wasm runs candidates of kind 'function' only, and this problem's kind is {name!r}",
+            hint=STRONGER_LEVEL,
+        )
+    kind = _KINDS[name]
     return kind(loaded, sandbox, work_dir)

@@ -27,8 +27,7 @@ def main() -> None:
     start = receive()
     if start is None:
         return
-    sys.path[:] = start["path"]
-    sys.prefix = sys.exec_prefix = start["prefix"]
+    _find_modules(start)
     call = receive()
     if call is None:
         return
@@ -36,6 +35,15 @@ def main() -> None:
     while call is not None:
         _reply(send, failure or _answer(program, call))
         call = receive()
+
+
+def _find_modules(start: dict[str, Any]) -> None:
+    """Look for modules where the problem's interpreter does; under WASI, beside the program and where we do."""
+    if harness_wire.WASI:
+        sys.path[:] = [*start["path"], *sys.path]  # of those, only the program's folders exist there
+        return
+    sys.path[:] = start["path"]
+    sys.prefix = sys.exec_prefix = start["prefix"]
 
 
 def _reply(send: Callable[[Any], None], answer: dict[str, Any]) -> None:

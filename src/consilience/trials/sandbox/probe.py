@@ -31,13 +31,19 @@ from consilience.trials.sandbox.mends import UNSAFE_MEND, mend_for
 from consilience.trials.sandbox.plain import PlainSandbox
 from consilience.trials.sandbox.seccomp import MACHINES
 from consilience.trials.sandbox.tools import Tools, find_tools
+from consilience.trials.sandbox.wasm import WasmSandbox
+from consilience.trials.sandbox.wasm_canaries import run_wasm_canaries
+from consilience.trials.sandbox.wasm_module import WasmTools
 
 
 class LevelReport(Struct, frozen=True, kw_only=True):
-    """One attempt at a level. `tool` is the bubblewrap used, `reason` and `mend` are "" where it held."""
+    """One attempt at a level. `tool` is the bubblewrap used, `wasm` what level `wasm` used; `reason` and `mend` are
+    "" where it held.
+    """
 
     level: IsolationLevel
     tool: str = ""
+    wasm: WasmTools = WasmTools()
     canaries: tuple[Canary, ...] = ()
     reason: str = ""
     mend: str = ""
@@ -94,6 +100,8 @@ def open_sandbox(probe: Probe) -> Sandbox:
     held = next((report for report in probe.reports if report.held), None)
     if held is None:
         return PlainSandbox(inspected)
+    if held.level == "wasm":
+        return WasmSandbox(held.wasm, inspected)
     return BubblewrapSandbox(held.tool, inspected) if held.level == "strong" else LandlockSandbox(inspected)
 
 
@@ -137,6 +145,11 @@ def require_level(probe: Probe, minimum: IsolationLevel) -> None:
 
 
 def _attempts(interpreter: Interpreter, tools: Tools) -> Iterator[LevelReport]:
+    yield from _native_attempts(interpreter, tools)
+    yield _wasm_attempt(interpreter, tools)
+
+
+def _native_attempts(interpreter: Interpreter, tools: Tools) -> Iterator[LevelReport]:
     if platform.system() != "Linux" or platform.machine() not in MACHINES:
         yield _failed("strong", f"there is no sandbox for {platform.system()} on {platform.machine()}", tools)
         return
@@ -151,15 +164,32 @@ def _attempts(interpreter: Interpreter, tools: Tools) -> Iterator[LevelReport]:
         yield _attempt(LandlockSandbox(interpreter), interpreter, tools)
 
 
+def _wasm_attempt(interpreter: Interpreter, tools: Tools) -> LevelReport:
+    if tools.wasm.lacks:
+        return _failed("wasm", tools.wasm.lacks, tools)
+    try:
+        canaries = run_wasm_canaries(WasmSandbox(tools.wasm, interpreter), interpreter.executable)
+    except EnvironmentLacksError as error:
+        return LevelReport(level="wasm", reason=error.message, mend=error.hint)
+    reason = _lost(canaries)
+    mend = mend_for("wasm", tools) if reason else ""
+    return LevelReport(level="wasm", wasm=tools.wasm, canaries=canaries, reason=reason, mend=mend)
+
+
 def _attempt(sandbox: Sandbox, interpreter: Interpreter, tools: Tools, binary: str = "") -> LevelReport:
     try:
         canaries = run_canaries(sandbox, interpreter.executable)
     except EnvironmentLacksError as error:
         return _failed(sandbox.level, error.message, tools)
-    lost = [f"{canary.name} ({canary.detail})" for canary in canaries if not canary.held]
-    reason = f"canaries did not hold: {lost[0]}" + (f" and {len(lost) - 1} more" if lost[1:] else "") if lost else ""
-    mend = mend_for(sandbox.level, tools) if lost else ""
+    reason = _lost(canaries)
+    mend = mend_for(sandbox.level, tools) if reason else ""
     return LevelReport(level=sandbox.level, tool=binary, canaries=canaries, reason=reason, mend=mend)
+
+
+def _lost(canaries: tuple[Canary, ...]) -> str:
+    """Name the first canary that did not hold and count the rest; "" where all held."""
+    lost = [f"{canary.name} ({canary.detail})" for canary in canaries if not canary.held]
+    return f"canaries did not hold: {lost[0]}" + (f" and {len(lost) - 1} more" if lost[1:] else "") if lost else ""
 
 
 def _failed(level: IsolationLevel, reason: str, tools: Tools) -> LevelReport:
@@ -185,7 +215,8 @@ def _cache_key(interpreter: str, tools: Tools) -> str:
             "binaries": [[path, Path(path).stat().st_mtime_ns // 1_000_000] for path in tools.bubblewrap],
             "interpreter": inspect_interpreter(interpreter),
             "package": version("consilience"),
-            "user": os.getuid(),
+            "user": os.getuid() if hasattr(os, "getuid") else -1,
+            "wasm": [Path(path).stat().st_mtime_ns // 1_000_000 for path in (tools.wasm.python,) if Path(path).is_file()],
         }
     )[:32]
 
