@@ -21,6 +21,7 @@ from typing import Literal
 from msgspec import Struct
 
 from consilience.core.errors import ConsilienceError
+from consilience.core.outcome import LEVEL_RANK
 from consilience.core.ports import LoadedProblem, TrialRequest
 from consilience.core.problem import Limits
 from consilience.identity.keystore import load
@@ -30,6 +31,7 @@ from consilience.node.running import open_executor
 from consilience.node.settings import Settings
 from consilience.node.upkeep import verify
 from consilience.trials.sandbox.probe import LevelReport, probe_sandboxes
+from consilience.trials.sandbox.tools import find_tools
 
 Health = Literal["ok", "warning", "failed"]
 
@@ -63,13 +65,13 @@ def examine(loaded: LoadedProblem | None, settings: Settings, places: UserPlaces
 def _isolation(loaded: LoadedProblem | None, settings: Settings) -> Iterator[Finding]:
     interpreter = (loaded.interpreter if loaded else "") or sys.executable
     try:
-        probe = probe_sandboxes(interpreter, every=True)
+        wasm = settings.value("python_wasm")
+        probe = probe_sandboxes(interpreter, tools=find_tools(wasm) if wasm else None, every=True)
     except ConsilienceError as error:
         yield Finding(name="isolation", health="failed", found=error.message, mend=error.hint)
         return
     minimum = settings.value("minimum_isolation")
-    enough = any(report.held for report in probe.reports if report.level == minimum) or probe.level == "strong"
-    health: Health = "ok" if enough or minimum == "none" else "failed"
+    health: Health = "ok" if LEVEL_RANK[probe.level] >= LEVEL_RANK[minimum] else "failed"
     yield Finding(name="isolation", health=health, found=f"{probe.level} (policy demands {minimum})")
     for report in probe.reports:
         yield _level(report)
@@ -139,7 +141,8 @@ def _baseline(loaded: LoadedProblem, settings: Settings, places: UserPlaces, sta
     study = settings.study(loaded.study.policy)
     limits: Limits = loaded.problem.limits
     try:
-        with open_executor(loaded, study, places, state / "doctor", unsafe=False) as executor:
+        wasm = settings.value("python_wasm")
+        with open_executor(loaded, study, places, state / "doctor", unsafe=False, python_wasm=wasm) as executor:
             outcome = executor.run(TrialRequest(artifact=loaded.baseline, seed=study.seed, limits=limits))
     except ConsilienceError as error:
         return Finding(name="baseline", health="failed", found=error.message, mend=error.hint)

@@ -27,11 +27,13 @@ from consilience.node.runner import Runner
 from consilience.node.session import Session
 from consilience.node.settings import Settings
 from consilience.search.proposers import default_proposers
-from consilience.trials.environment import describe_environment
+from consilience.trials.environment import describe_environment, in_wasm
 from consilience.trials.executors.factory import make_executor
 from consilience.trials.executors.folders import remove
 from consilience.trials.sandbox.confinement import Sandbox
 from consilience.trials.sandbox.probe import cached_probe, open_sandbox, require_level, unsafe_sandbox
+from consilience.trials.sandbox.tools import find_tools
+from consilience.trials.sandbox.wasm_module import runtime_name
 
 ENTRY_POINTS = "consilience"
 
@@ -53,29 +55,46 @@ def discover_proposers() -> tuple[Proposer, ...]:
     return tuple(found)
 
 
-def choose_sandbox(interpreter: str, study: StudySettings, places: UserPlaces, *, unsafe: bool) -> Sandbox:
+def choose_sandbox(
+    interpreter: str, study: StudySettings, places: UserPlaces, *, unsafe: bool, python_wasm: str = ""
+) -> Sandbox:
     """Return the sandbox that the policy allows on this machine.
+
+    Args:
+        interpreter: absolute path of the Python that will run confined.
+        study: whose policy decides.
+        places: the user's folders.
+        unsafe: whether the user asked for no sandbox.
+        python_wasm: the user's own CPython-WASI; "" takes the packaged one.
 
     Raises:
         IsolationError: the proved level is below the policy's minimum.
     """
     if unsafe:
         return unsafe_sandbox(interpreter)
-    probe = cached_probe(interpreter, cache_dir=places.cache)
+    tools = find_tools(python_wasm) if python_wasm else None
+    probe = cached_probe(interpreter, cache_dir=places.cache, tools=tools)
     require_level(probe, study.policy.minimum_isolation)
     return open_sandbox(probe)
 
 
 @contextmanager
 def open_executor(
-    loaded: LoadedProblem, study: StudySettings, places: UserPlaces, work_dir: Path, *, unsafe: bool
+    loaded: LoadedProblem,
+    study: StudySettings,
+    places: UserPlaces,
+    work_dir: Path,
+    *,
+    unsafe: bool,
+    python_wasm: str = "",
 ) -> Iterator[Executor]:
     """Open the executor for a problem; everything it started and wrote is gone afterwards.
 
     Raises:
         IsolationError, EnvironmentLacksError: the machine does not allow it.
     """
-    sandbox = choose_sandbox(loaded.interpreter or sys.executable, study, places, unsafe=unsafe)
+    interpreter = loaded.interpreter or sys.executable
+    sandbox = choose_sandbox(interpreter, study, places, unsafe=unsafe, python_wasm=python_wasm)
     remove(work_dir)  # what a killed run left behind
     work_dir.mkdir(parents=True)
     executor = make_executor(loaded, sandbox, work_dir)
@@ -89,10 +108,11 @@ def open_executor(
 class Run:
     """A study on this machine: a session, an executor and the runner between them."""
 
-    def __init__(self, session: Session, executor: Executor) -> None:
+    def __init__(self, session: Session, executor: Executor, *, python_wasm: str = "") -> None:
         self.session = session
         self.runner = Runner(session, discover_proposers())
         self._executor = executor
+        self._python_wasm = python_wasm
 
     @classmethod
     @contextmanager
@@ -114,8 +134,10 @@ class Run:
         session = Session.open(loaded, settings, places, clock=SystemClock(), passphrase=passphrase)
         try:
             study = session.state.study
-            with open_executor(loaded, study, places, session.folder / "work", unsafe=unsafe) as executor:
-                yield cls(session, executor)
+            wasm = settings.value("python_wasm")
+            work = session.folder / "work"
+            with open_executor(loaded, study, places, work, unsafe=unsafe, python_wasm=wasm) as executor:
+                yield cls(session, executor, python_wasm=wasm)
         finally:
             session.close()
 
@@ -127,7 +149,10 @@ class Run:
     def start(self) -> None:
         """Record the run, its environment and its isolation."""
         loaded = self.session.loaded
-        self.runner.start(describe_environment(loaded.interpreter, loaded.problem.data), self.isolation)
+        environment = describe_environment(loaded.interpreter, loaded.problem.data)
+        if self.isolation.level == "wasm":
+            environment = in_wasm(environment, runtime_name(find_tools(self._python_wasm).wasm))
+        self.runner.start(environment, self.isolation)
 
     def work(self) -> str:
         """Work until the study stops; return why.

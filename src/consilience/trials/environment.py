@@ -16,6 +16,7 @@ import platform
 import re
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from consilience.core.canonical import hash_value
@@ -80,6 +81,23 @@ def describe_environment(interpreter: str = "", data: tuple[FileDigest, ...] = (
         cpu_level=level,
         platform_class=platform_class(),
         data=data,
+    )
+
+
+def in_wasm(description: EnvironmentDescription, runtime: str) -> EnvironmentDescription:
+    """Describe the same environment with candidates at level `wasm`, which is a class of platform of its own.
+
+    Its Python is another build with another mathematical library: results differ from the machine's own in the
+    last digits (exp, log, pow, gamma; measured), and running times by a factor.
+
+    Args:
+        description: of the machine and of the interpreter, which still runs the evaluator.
+        runtime: what runs candidates.
+    """
+    return msgspec.structs.replace(
+        description,
+        implementation=f"{description.implementation}; candidates: {runtime}",
+        platform_class=platform_class().removesuffix("cpu") + "wasm",
     )
 
 

@@ -47,8 +47,8 @@ def open_channel() -> tuple[Callable[[], Any], Callable[[Any], None]]:
 
 def _standard_channel() -> tuple[Callable[[], Any], Callable[[Any], None]]:
     """Return the channel where descriptors cannot be moved: 0 and 1 stay, and what is printed goes to the log."""
-    inward, sys.stdin = sys.stdin.buffer, None  # type: ignore[assignment,union-attr]
-    sys.stdout = sys.__stdout__ = sys.stderr  # type: ignore[misc]
+    inward, sys.stdin = sys.stdin.buffer, None
+    sys.stdout = sys.__stdout__ = sys.stderr  # type: ignore[misc,assignment]
     decode, encode = _codec()
     return _receiver(inward, decode), _sender(ANSWER, encode)
 

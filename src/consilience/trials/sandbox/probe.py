@@ -37,8 +37,9 @@ from consilience.trials.sandbox.wasm_module import WasmTools
 
 
 class LevelReport(Struct, frozen=True, kw_only=True):
-    """One attempt at a level. `tool` is the bubblewrap used, `wasm` what level `wasm` used; `reason` and `mend` are
-    "" where it held.
+    """One attempt at a level.
+
+    `tool` is the bubblewrap used, `wasm` what level `wasm` used; `reason` and `mend` are "" where it held.
     """
 
     level: IsolationLevel
@@ -99,14 +100,23 @@ def open_sandbox(probe: Probe) -> Sandbox:
     inspected = inspect_interpreter(probe.interpreter)
     held = next((report for report in probe.reports if report.held), None)
     if held is None:
-        return PlainSandbox(inspected)
+        return unsafe_sandbox(probe.interpreter)
     if held.level == "wasm":
         return WasmSandbox(held.wasm, inspected)
     return BubblewrapSandbox(held.tool, inspected) if held.level == "strong" else LandlockSandbox(inspected)
 
 
 def unsafe_sandbox(interpreter: str) -> Sandbox:
-    """Return level `none`, for a user who asked for it by name."""
+    """Return level `none`, for a user who asked for it by name.
+
+    Raises:
+        EnvironmentLacksError: not on Linux: nothing there ends what a program starts.
+    """
+    if platform.system() != "Linux":
+        raise EnvironmentLacksError(
+            f"programs without a sandbox are not run on {platform.system()}: their descendants could not be found",
+            hint=mend_for("wasm", Tools()),
+        )
     return PlainSandbox(inspect_interpreter(interpreter))
 
 
@@ -151,7 +161,8 @@ def _attempts(interpreter: Interpreter, tools: Tools) -> Iterator[LevelReport]:
 
 def _native_attempts(interpreter: Interpreter, tools: Tools) -> Iterator[LevelReport]:
     if platform.system() != "Linux" or platform.machine() not in MACHINES:
-        yield _failed("strong", f"there is no sandbox for {platform.system()} on {platform.machine()}", tools)
+        here = f"{platform.system()} on {platform.machine()}"
+        yield _failed("strong", f"there is no sandbox of the system's own for {here}", tools)
         return
     for binary in tools.bubblewrap:
         yield _attempt(BubblewrapSandbox(binary, interpreter), interpreter, tools, binary)
@@ -212,13 +223,17 @@ def _cache_key(interpreter: str, tools: Tools) -> str:
         {
             "boot": boot.read_text().strip() if boot.exists() else "",
             "tools": tools,
-            "binaries": [[path, Path(path).stat().st_mtime_ns // 1_000_000] for path in tools.bubblewrap],
+            "binaries": [[path, _modified(path)] for path in tools.bubblewrap],
             "interpreter": inspect_interpreter(interpreter),
             "package": version("consilience"),
             "user": os.getuid() if hasattr(os, "getuid") else -1,
-            "wasm": [Path(path).stat().st_mtime_ns // 1_000_000 for path in (tools.wasm.python,) if Path(path).is_file()],
+            "wasm": _modified(tools.wasm.python),
         }
     )[:32]
+
+
+def _modified(path: str) -> int:
+    return Path(path).stat().st_mtime_ns // 1_000_000 if Path(path).is_file() else 0
 
 
 def _keep(file: Path, data: bytes) -> None:

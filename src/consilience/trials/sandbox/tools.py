@@ -22,8 +22,13 @@ _ASK_SECONDS = 10
 
 
 class Tools(Struct, frozen=True, kw_only=True):
-    """Paths of bwrap in the order to try, their versions as they state them, the Landlock ABI (0 for none), and
-    what there is of CPython-WASI.
+    """What there is.
+
+    Attributes:
+        bubblewrap: paths of bwrap in the order to try.
+        versions: theirs, as they state them.
+        landlock_abi: 0 for none.
+        wasm: CPython-WASI and wasmtime.
     """
 
     bubblewrap: tuple[str, ...] = ()

@@ -16,6 +16,10 @@ import os
 import sys
 import types
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _ABSENT = "no such call"
 _ABSENT_MODULES = ("ctypes", "fcntl", "resource", "mmap", "termios", "multiprocessing.shared_memory")
 
@@ -95,7 +99,7 @@ OWN_ATTEMPTS = (
 )
 
 
-def shared_attempts(text: str) -> tuple[types.FunctionType, ...]:
+def shared_attempts(text: str) -> tuple[Any, ...]:
     """Return the attempts of the shared script, but for those that this level makes in its own way."""
     for name in _ABSENT_MODULES:
         try:
@@ -109,7 +113,7 @@ def shared_attempts(text: str) -> tuple[types.FunctionType, ...]:
     return tuple(attempt for attempt in module.ATTEMPTS if attempt.__name__ not in own)
 
 
-def tried(attempt: types.FunctionType, places: dict[str, str]) -> tuple[str, str]:
+def tried(attempt: Any, places: dict[str, str]) -> tuple[str, str]:
     """Return what an attempt reached, and why it reached nothing."""
     try:
         return attempt(places), ""

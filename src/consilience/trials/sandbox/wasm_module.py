@@ -97,7 +97,9 @@ def digest_of(tools: WasmTools) -> str:
     try:
         digest = _sha256(tools.python, Path(tools.python).stat().st_mtime_ns)
     except OSError as error:
-        raise EnvironmentLacksError(f"cannot read {tools.python}: {error.strerror}", hint="correct python_wasm") from error
+        raise EnvironmentLacksError(
+            f"cannot read {tools.python}: {error.strerror}", hint="correct python_wasm"
+        ) from error
     if Path(tools.python).parent.name == PACKAGE and digest != PACKAGED_SHA256:
         raise EnvironmentLacksError(
             f"{tools.python} is not the interpreter that this release knows (SHA-256 {digest[:16]})", hint=_INSTALL
@@ -179,6 +181,6 @@ def runner_line() -> list[str]:
 
 
 def runner_environment(orders: object) -> dict[str, str]:
-    """Return the runner's whole environment: its orders. (Windows starts nothing without SYSTEMROOT.)"""
+    """Return the runner's whole environment: its orders. Windows starts nothing without SYSTEMROOT."""
     kept = {"SYSTEMROOT": os.environ["SYSTEMROOT"]} if "SYSTEMROOT" in os.environ else {}
     return {**kept, ORDERS: json.dumps(orders)}

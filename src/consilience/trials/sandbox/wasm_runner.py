@@ -50,7 +50,7 @@ def _compile(orders: dict[str, Any]) -> None:
 
     data = wasmtime.Module.from_file(wasmtime.Engine(), orders["module"]).serialize()
     descriptor = os.open(orders["target"], os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "wb") as file:
+    with os.fdopen(descriptor, "wb") as file:
         file.write(data)
 
 
