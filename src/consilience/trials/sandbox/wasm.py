@@ -67,6 +67,7 @@ class WasmSandbox:
             "memory_bytes": limits.memory_mb << 20,
             "cpu_seconds": limits.cpu_seconds,
             "wall_seconds": limits.wall_seconds + WALL_GRACE_SECONDS,
+            "parent": os.getpid(),
         }
 
 

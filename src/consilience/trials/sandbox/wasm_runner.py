@@ -55,7 +55,7 @@ def _compile(orders: dict[str, Any]) -> None:
 
 
 def _run(orders: dict[str, Any]) -> None:
-    threading.Thread(target=_watch, args=(orders, os.getppid()), daemon=True).start()
+    threading.Thread(target=_watch, args=(orders,), daemon=True).start()
     import wasmtime  # noqa: PLC0415 - its folder comes with the orders
 
     engine = wasmtime.Engine()
@@ -91,10 +91,10 @@ def _guest(orders: dict[str, Any], wasi: Any) -> Any:
     return wasi
 
 
-def _watch(orders: dict[str, Any], parent: int) -> None:
+def _watch(orders: dict[str, Any]) -> None:
     """End this process at its limits, or when the recorder is gone."""
     deadline = time.monotonic() + orders["wall_seconds"]
-    while os.getppid() == parent and time.monotonic() < deadline:
+    while os.getppid() == orders["parent"] and time.monotonic() < deadline:
         if time.process_time() > orders["cpu_seconds"]:
             os._exit(OUT_OF_CPU)
         time.sleep(WATCH_SECONDS)
