@@ -35,6 +35,8 @@ from consilience.trials.sandbox.wasm import WasmSandbox
 from consilience.trials.sandbox.wasm_canaries import run_wasm_canaries
 from consilience.trials.sandbox.wasm_module import WasmTools
 
+_NOT_ON_WINDOWS = "the recorder's pipes and the journal's locks are made for Unix"
+
 
 class LevelReport(Struct, frozen=True, kw_only=True):
     """One attempt at a level.
@@ -176,6 +178,8 @@ def _native_attempts(interpreter: Interpreter, tools: Tools) -> Iterator[LevelRe
 
 
 def _wasm_attempt(interpreter: Interpreter, tools: Tools) -> LevelReport:
+    if platform.system() == "Windows":
+        return LevelReport(level="wasm", reason=_NOT_ON_WINDOWS, mend="Run consilience in WSL 2, which is a Linux.")
     if tools.wasm.lacks:
         return _failed("wasm", tools.wasm.lacks, tools)
     try:

@@ -11,13 +11,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
 
 from consilience.trials.sandbox.confinement import Exit
+
+try:
+    import resource
+except ImportError:  # Windows, where nothing here is started: `probe` says so
+    resource = None  # type: ignore[assignment]
 
 POLL_SECONDS = 0.002
 
