@@ -77,11 +77,9 @@ def test_arithmetic_gives_the_bits_of_a_native_run(executor: Executor, tmp_path:
         native.close()
 
 
-def test_the_order_of_sets_follows_the_seed(executor: Executor) -> None:
+def test_the_order_of_sets_is_the_same_in_each_trial(executor: Executor) -> None:
     program = "def run(seed):\n    return hash('a word') % 100003\n"
-    first, again, other = (outcome(executor, program, seed=seed).metrics for seed in (1, 1, 2))
-    assert first == again
-    assert first != other
+    assert len({outcome(executor, program, seed=seed).metrics["score"] for seed in (1, 1, 2)}) == 1
 
 
 def test_a_module_of_the_candidates_own_is_found(executor: Executor) -> None:

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import platform
+import select
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,7 @@ from consilience.trials.environment import EnvironmentDescription, environment_d
 from consilience.trials.harness import harness_wire, script_arguments
 from consilience.trials.sandbox import exits, probe, tools, wasm_canary_script
 from consilience.trials.sandbox.confinement import Confinement
-from consilience.trials.sandbox.exits import EndOfProcess
+from consilience.trials.sandbox.exits import exit_descriptor
 from consilience.trials.sandbox.interpreter import Interpreter
 from consilience.trials.sandbox.mends import mend_for
 from consilience.trials.sandbox.single import peak_kb
@@ -70,6 +71,7 @@ def test_a_script_is_given_as_text(tmp_path: Path) -> None:
         (confinement("-c", "1", argv=("/bin/true", "x")), "cannot run /bin/true x"),
         (confinement("-c", "1", may_fork=True), "cannot run"),
         (confinement("-c", "1", writable=("/out",)), "/out"),
+        (confinement("-c", "1", devices=("/dev/null",)), "no devices"),
     ],
 )
 def test_what_it_cannot_do_is_refused_with_a_way_out(asked: Confinement, words: str) -> None:
@@ -171,15 +173,15 @@ def test_elsewhere_the_kernel_is_not_asked_for_landlock(elsewhere: str, monkeypa
 
 
 class FakeQueue:
-    """Stands in for kqueue(2)."""
+    """Stands in for kqueue(2): one end of a pipe, which can be read when the other is closed."""
 
     def __init__(self, error: OSError | None) -> None:
+        self.reader, self.writer = os.pipe()
         self.error = error
         self.asked: list[Any] = []
-        self.closed = False
 
     def fileno(self) -> int:
-        return 77
+        return self.reader
 
     def control(self, events: list[Any], most: int, timeout: float) -> list[Any]:
         if self.error:
@@ -188,7 +190,7 @@ class FakeQueue:
         return []
 
     def close(self) -> None:
-        self.closed = True
+        os.close(self.reader)
 
 
 @pytest.mark.parametrize("error", [None, ProcessLookupError()], ids=["runs", "has ended"])
@@ -199,12 +201,13 @@ def test_without_pidfds_a_kernel_queue_tells_of_the_end(monkeypatch: pytest.Monk
     kernel = SimpleNamespace(kqueue=lambda: queue, kevent=lambda *given: given, **fakes)
     monkeypatch.setattr(exits, "_Kernel", kernel)
     monkeypatch.delattr(os, "pidfd_open")
-    watch = EndOfProcess(1234)
-    assert watch.descriptor == 77
-    assert watch.ended == (error is not None)
+    watch = exit_descriptor(1234)
     assert queue.asked == ([] if error else [(1234, 4, 3, 8)])
-    watch.close()
-    assert queue.closed
+    ended = bool(select.select([watch], [], [], 0)[0])
+    assert ended == (error is not None)
+    os.close(queue.writer)
+    assert select.select([watch], [], [], 0)[0]
+    os.close(watch)
 
 
 def test_peaks_are_kilobytes_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from consilience.core.outcome import LEVEL_RANK, Isolation
 from consilience.core.ports import Executor, LoadedProblem, Proposer
 from consilience.core.study import StudySettings
 from consilience.node.clock import SystemClock
+from consilience.node.devices import guarded
 from consilience.node.places import UserPlaces
 from consilience.node.runner import Runner
 from consilience.node.session import Session
@@ -30,6 +31,7 @@ from consilience.search.proposers import default_proposers
 from consilience.trials.environment import describe_environment, in_wasm
 from consilience.trials.executors.factory import make_executor
 from consilience.trials.executors.folders import remove
+from consilience.trials.executors.with_gpu import GpuExecutor, devices_of
 from consilience.trials.sandbox.confinement import Sandbox
 from consilience.trials.sandbox.probe import cached_probe, open_sandbox, require_level, unsafe_sandbox
 from consilience.trials.sandbox.tools import find_tools
@@ -97,12 +99,14 @@ def open_executor(
     sandbox = choose_sandbox(interpreter, study, places, unsafe=unsafe, python_wasm=python_wasm)
     remove(work_dir)  # what a killed run left behind
     work_dir.mkdir(parents=True)
-    executor = make_executor(loaded, sandbox, work_dir)
-    try:
-        yield executor
-    finally:
-        executor.close()
-        remove(work_dir)
+    with guarded(loaded.grants, study.policy, sandbox, places.leases) as guard:
+        inner = make_executor(loaded, guard or sandbox, work_dir, "fresh" if guard else study.policy.execution)
+        executor = GpuExecutor(inner, guard) if guard else inner
+        try:
+            yield executor
+        finally:
+            executor.close()
+            remove(work_dir)
 
 
 class Run:
@@ -149,7 +153,8 @@ class Run:
     def start(self) -> None:
         """Record the run, its environment and its isolation."""
         loaded = self.session.loaded
-        environment = describe_environment(loaded.interpreter, loaded.problem.data)
+        devices = devices_of(self._executor)
+        environment = describe_environment(loaded.interpreter, loaded.problem.data, devices)
         if self.isolation.level == "wasm":
             environment = in_wasm(environment, runtime_name(find_tools(self._python_wasm).wasm))
         self.runner.start(environment, self.isolation)

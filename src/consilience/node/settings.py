@@ -19,7 +19,7 @@ from msgspec import Struct
 from consilience.core.chance import SEED_BITS
 from consilience.core.errors import BudgetError, SettingError
 from consilience.core.outcome import IsolationLevel
-from consilience.core.study import Autonomy, Budget, Policy, StudySettings
+from consilience.core.study import Autonomy, Budget, ExecutionPolicy, Policy, StudySettings
 
 PREFIX = "CONSILIENCE_"
 PASSPHRASE = "CONSILIENCE_PASSPHRASE"  # noqa: S105  the variable's name, not a secret
@@ -99,6 +99,13 @@ def _read_choice(*choices: str) -> Callable[[Any], str]:
     return read
 
 
+def _read_flag(value: Any) -> bool:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if str(value).strip().lower() not in words:
+        raise ValueError("not true or false")
+    return words[str(value).strip().lower()]
+
+
 def _read_rate(value: Any) -> float:
     rate = float(value)
     if not 0.0 < rate < 0.5:  # noqa: PLR2004  a rate of one half would accept anything
@@ -144,6 +151,18 @@ SETTINGS: tuple[Setting, ...] = (
         meaning="most paired seeds spent on one candidate",
     ),
     Setting(name="minimum_gain", read=float, default=_POLICY.minimum_gain, meaning="smaller gains are not promoted"),
+    Setting(
+        name="execution",
+        read=_read_choice(*get_args(ExecutionPolicy)),
+        default=_POLICY.execution,
+        meaning="start candidates fresh, fork them from a warm process, or auto",
+    ),
+    Setting(
+        name="allow_gpu",
+        read=_read_flag,
+        default=_POLICY.allow_gpu,
+        meaning="let trials of problems that need a device reach one, and its driver",
+    ),
     Setting(
         name="durability",
         read=_read_choice("full", "normal"),
@@ -201,6 +220,8 @@ class Settings:
                 maximum_pairs=self._at_least("maximum_pairs", 1),
                 minimum_gain=self.value("minimum_gain"),
                 deterministic=declared.deterministic,
+                execution=self.value("execution"),
+                allow_gpu=self.value("allow_gpu"),
             ),
         )
 
@@ -234,6 +255,8 @@ def problem_layer(study: StudySettings, stated: tuple[str, ...]) -> dict[str, An
         "false_promotion_rate": policy.false_promotion_rate,
         "maximum_pairs": policy.maximum_pairs,
         "minimum_gain": policy.minimum_gain,
+        "execution": policy.execution,
+        "allow_gpu": policy.allow_gpu,
     }
     return {name: value for name, value in values.items() if name in stated}
 

@@ -15,8 +15,6 @@ import selectors
 import time
 from collections.abc import Callable
 
-from consilience.trials.sandbox.exits import EndOfProcess
-
 CHUNK_BYTES = 1 << 18
 CHUNKS_AT_ONCE = 8  # so that a flood on one pipe does not keep the loop from its deadline
 LOG_TAIL_BYTES = 64 * 1024
@@ -127,18 +125,13 @@ class Lines(Source):
 class ExitWatch(Source):
     """Becomes `closed` when the process has ended."""
 
-    def __init__(self, pid: int) -> None:
-        self._end = EndOfProcess(pid)
-        super().__init__(self._end.descriptor)
-        self.closed = self._end.ended
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor  # never read, and a kernel queue cannot be made non-blocking
+        self.closed = False
 
     def read(self) -> None:
         """Note the end. The process stays a zombie until its owner reaps it."""
         self.closed = True
-
-    def close(self) -> None:
-        """Close what watched it."""
-        self._end.close()
 
 
 class Outbox:

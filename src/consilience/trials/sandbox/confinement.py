@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from consilience.core.outcome import IsolationLevel
 from consilience.core.problem import Limits
+from consilience.trials.sandbox.interpreter import Interpreter
 
 
 class Confinement(Struct, frozen=True, kw_only=True):
@@ -30,6 +31,11 @@ class Confinement(Struct, frozen=True, kw_only=True):
         environment: its whole environment.
         limits: wall time is the caller's to enforce; CPU, memory and output are set here.
         may_fork: whether it may start processes (a whole program may, a called candidate may not).
+        hosts_candidates: it is a warm process of ours that forks candidates, each under limits of its own: its tree
+            is not watched, and nothing but `scratch` can be written, so that nothing is left for the next one.
+        devices: device nodes that it may read, write and control (ioctl).
+        limit_address_space: whether `limits.memory_mb` bounds the address space, which drivers reserve far more of
+            than they use; otherwise the memory of the tree is watched.
     """
 
     argv: tuple[str, ...]
@@ -40,7 +46,10 @@ class Confinement(Struct, frozen=True, kw_only=True):
     writable: tuple[str, ...] = ()
     environment: dict[str, str] = {}
     may_fork: bool = False
+    hosts_candidates: bool = False
     scratch_mb: int = 64
+    devices: tuple[str, ...] = ()
+    limit_address_space: bool = True
 
 
 class Exit(Struct, frozen=True, kw_only=True):
@@ -64,6 +73,9 @@ class ConfinedProcess(Protocol):
     def pid(self) -> int:
         """The outermost process id on the host."""
 
+    def exit_descriptor(self) -> int:
+        """Return a new pidfd, which the caller closes: it becomes readable when the process has ended."""
+
     def wait(self, timeout_seconds: float | None = None) -> Exit | None:
         """Reap it and return how it ended, or None when it is still running after the timeout."""
 
@@ -77,6 +89,10 @@ class Sandbox(Protocol):
     @property
     def level(self) -> IsolationLevel:
         """The level that its canaries proved."""
+
+    @property
+    def interpreter(self) -> Interpreter:
+        """The interpreter whose files are readable inside."""
 
     def start(self, confinement: Confinement, *, stdin: int, stdout: int, stderr: int) -> ConfinedProcess:
         """Start the process with three file descriptors and no other.

@@ -17,6 +17,7 @@ import sys
 import time
 
 from consilience.trials.sandbox.confinement import Exit
+from consilience.trials.sandbox.exits import exit_descriptor
 
 try:
     import resource
@@ -37,6 +38,10 @@ class SingleProcess:
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
+
+    def exit_descriptor(self) -> int:
+        """Return a new descriptor, which the caller closes: it becomes readable when the process has ended."""
+        return exit_descriptor(self.pid)
 
     def wait(self, timeout_seconds: float | None = None) -> Exit | None:
         """Reap it if it ends in time."""

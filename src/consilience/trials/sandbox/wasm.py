@@ -40,6 +40,11 @@ class WasmSandbox:
         self._interpreter = interpreter
         self._cache = cache
 
+    @property
+    def interpreter(self) -> Interpreter:
+        """The interpreter that commands are written for; the guest's own takes its place."""
+        return self._interpreter
+
     def start(self, confinement: Confinement, *, stdin: int, stdout: int, stderr: int) -> SingleProcess:
         """Start the guest with three file descriptors and no other.
 
@@ -83,6 +88,8 @@ def guest_arguments(confinement: Confinement, interpreter: str) -> tuple[str, ..
             f"level wasm calls functions of pure Python; it cannot run {' '.join(confinement.argv[:2])}",
             hint=STRONGER_LEVEL,
         )
+    if confinement.devices:
+        raise EnvironmentLacksError("level wasm reaches no devices", hint=STRONGER_LEVEL)
     if confinement.writable:
         raise EnvironmentLacksError(
             f"level wasm has no writable folders, and {confinement.writable[0]} is to be one", hint=STRONGER_LEVEL
