@@ -24,13 +24,13 @@ from pathlib import Path
 from msgspec import Struct
 
 from consilience.core.problem import Limits
-from consilience.trials.sandbox.canaries import SCRIPT as SHARED_SCRIPT
+from consilience.trials.sandbox import canary_script
 from consilience.trials.sandbox.canaries import Canary
-from consilience.trials.sandbox.canary_script import ATTEMPTS
 from consilience.trials.sandbox.confinement import Confinement, Sandbox
 from consilience.trials.sandbox.wasm_canary_script import OWN_ATTEMPTS
 
 SCRIPT = str(Path(__file__).with_name("wasm_canary_script.py").resolve())
+_SHARED = (canary_script,)  # the scripts of every level, each with its ATTEMPTS
 _LIMITS = Limits(wall_seconds=60, cpu_seconds=30, memory_mb=256)
 _MAXIMUM_ANSWER = 65536
 _SPIN = "while True: pass"
@@ -58,7 +58,8 @@ def run_wasm_canaries(sandbox: Sandbox, interpreter: str) -> tuple[Canary, ...]:
         with suppress(BlockingIOError):
             if udp.recv(64):
                 answers.reached["udp_loopback"] = ("a datagram arrived", "")
-        names = dict.fromkeys(attempt.__name__ for attempt in (*ATTEMPTS, *OWN_ATTEMPTS))
+        attempts = (*(attempt for script in _SHARED for attempt in script.ATTEMPTS), *OWN_ATTEMPTS)
+        names = dict.fromkeys(attempt.__name__ for attempt in attempts)
         killed = _killed(sandbox, _confinement(interpreter, root, ("-c", _SPIN), places["mark"]))
         return (*(_judge(name, answers) for name in names), killed)
 
@@ -84,13 +85,17 @@ def _outside(root: Path) -> Iterator[tuple[dict[str, str], socket.socket]]:
     with tcp, udp:
         udp.bind(("127.0.0.1", 0))
         udp.setblocking(False)
-        places = {"file": str(secret), "work": str(work), "pid": str(os.getpid()), "mark": secrets.token_hex(8)}
+        own = str(os.getpid())
+        places = {"file": str(secret), "work": str(work), "pid": own, "decoys": own, "mark": secrets.token_hex(8)}
         ports = {"tcp": str(tcp.getsockname()[1]), "udp": str(udp.getsockname()[1])}
         yield {**places, **ports, "abstract": "canary", "socket": str(outside / "socket")}, udp
 
 
 def _script(places: dict[str, str]) -> tuple[str, ...]:
-    return SCRIPT, json.dumps({"places": places, "script": Path(SHARED_SCRIPT).read_text(encoding="utf-8")})
+    texts = {
+        script.__name__.rpartition(".")[2]: Path(str(script.__file__)).read_text(encoding="utf-8") for script in _SHARED
+    }
+    return SCRIPT, json.dumps({"places": places, "scripts": texts})
 
 
 def _confinement(interpreter: str, root: Path, code: tuple[str, ...], mark: str) -> Confinement:

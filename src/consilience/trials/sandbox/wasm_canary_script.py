@@ -1,11 +1,11 @@
 """Runs inside CPython-WASI: the canaries of every level, and those that only this level has.
 
 Rules:
-    1. The standard library only. It is given the text of `canary_script`, which it runs as a module.
+    1. The standard library only. It is given the texts of the shared scripts, which it runs as modules.
     2. What does not exist there is held, and says so: "no such call". Any other exception is a broken canary, which
        gives no answer and so fails the probe.
 
-Data flow: JSON in argv[1] (places, text of the shared script) -> attempts -> [name, reached, detail] for each.
+Data flow: JSON in argv[1] (places, texts of the shared scripts) -> attempts -> [name, reached, detail] for each.
 """
 
 from __future__ import annotations
@@ -99,18 +99,22 @@ OWN_ATTEMPTS = (
 )
 
 
-def shared_attempts(text: str) -> tuple[Any, ...]:
-    """Return the attempts of the shared script, but for those that this level makes in its own way."""
+def shared_attempts(texts: dict[str, str]) -> tuple[Any, ...]:
+    """Return the attempts of the shared scripts, but for those that this level makes in its own way."""
     for name in _ABSENT_MODULES:
         try:
             importlib.import_module(name)
         except ImportError:
             sys.modules[name] = _Absent(name)
-    module = types.ModuleType("canary_script")
-    sys.modules[module.__name__] = module
-    exec(compile(text, module.__name__, "exec"), module.__dict__)  # noqa: S102 - our own script, given as text
     own = {attempt.__name__ for attempt in OWN_ATTEMPTS}
-    return tuple(attempt for attempt in module.ATTEMPTS if attempt.__name__ not in own)
+    found = (attempt for name, text in texts.items() for attempt in _module(name, text).ATTEMPTS)
+    return tuple(attempt for attempt in found if attempt.__name__ not in own)
+
+
+def _module(name: str, text: str) -> Any:
+    module = sys.modules[name] = types.ModuleType(name)
+    exec(compile(text, name, "exec"), module.__dict__)  # noqa: S102 - our own script, given as text
+    return module
 
 
 def tried(attempt: Any, places: dict[str, str]) -> tuple[str, str]:
@@ -128,7 +132,7 @@ def tried(attempt: Any, places: dict[str, str]) -> tuple[str, str]:
 def main() -> None:
     """Print what each attempt reached, one JSON triple a line."""
     given = json.loads(sys.argv[1])
-    for attempt in (*OWN_ATTEMPTS, *shared_attempts(given["script"])):
+    for attempt in (*OWN_ATTEMPTS, *shared_attempts(given["scripts"])):
         reached, detail = tried(attempt, given["places"])
         print(json.dumps([attempt.__name__, reached, detail]), flush=True)  # noqa: T201
 
