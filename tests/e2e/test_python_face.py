@@ -47,6 +47,7 @@ def test_ask_and_tell(shell: Shell) -> None:
     assert shell("verify", "-p", "valley")[0] == 0
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_function_of_ones_own_scores_candidates(shell: Shell) -> None:
     pytest.importorskip("pebble", reason="needs the extra: pip install 'consilience[pool]'")
     shell.machine.problem()
