@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from consilience.core.errors import ConsilienceError
-from consilience.core.outcome import Outcome
+from consilience.core.outcome import LEVEL_RANK, Outcome
 from consilience.core.ports import Grants, LoadedProblem, TrialRequest
 from consilience.core.study import StudySettings
 from consilience.identity.keystore import load
@@ -26,13 +26,14 @@ from consilience.journal.journal import JOURNAL_NAME
 from consilience.node.denied import denied
 from consilience.node.doctor_gpu import examine_gpu
 from consilience.node.findings import Finding, Health
+from consilience.node.opening import Holding, open_executor
 from consilience.node.places import UserPlaces, state_folder
-from consilience.node.running import open_executor
 from consilience.node.settings import Settings
 from consilience.node.upkeep import verify
 from consilience.trials.observing.denials import Denials
 from consilience.trials.observing.observer import Observer
 from consilience.trials.sandbox.probe import LevelReport, probe_sandboxes
+from consilience.trials.sandbox.tools import find_tools
 
 _LEAST_FREE_MB = 500
 _SLOWED = ("timeout", "cpu_limit")  # a watch costs time for each file that is opened
@@ -58,13 +59,13 @@ def examine(loaded: LoadedProblem | None, settings: Settings, places: UserPlaces
 def _isolation(loaded: LoadedProblem | None, settings: Settings) -> Iterator[Finding]:
     interpreter = (loaded.interpreter if loaded else "") or sys.executable
     try:
-        probe = probe_sandboxes(interpreter, every=True)
+        wasm = settings.value("python_wasm")
+        probe = probe_sandboxes(interpreter, tools=find_tools(wasm) if wasm else None, every=True)
     except ConsilienceError as error:
         yield Finding(name="isolation", health="failed", found=error.message, mend=error.hint)
         return
     minimum = settings.value("minimum_isolation")
-    enough = any(report.held for report in probe.reports if report.level == minimum) or probe.level == "strong"
-    health: Health = "ok" if enough or minimum == "none" else "failed"
+    health: Health = "ok" if LEVEL_RANK[probe.level] >= LEVEL_RANK[minimum] else "failed"
     yield Finding(name="isolation", health=health, found=f"{probe.level} (policy demands {minimum})")
     for report in probe.reports:
         yield _level(report)
@@ -133,7 +134,7 @@ def _baseline(loaded: LoadedProblem, settings: Settings, places: UserPlaces, sta
     """Run the artifact as given once, outside the journal, and tell what it was denied."""
     study = settings.study(loaded.study.policy)
     try:
-        outcome, denials = _watched(loaded, study, places, state / "doctor")
+        outcome, denials = _watched(loaded, study, places, state / "doctor", settings.value("python_wasm"))
     except ConsilienceError as error:
         yield Finding(name="baseline", health="failed", found=error.message, mend=error.hint)
         return
@@ -145,19 +146,19 @@ def _baseline(loaded: LoadedProblem, settings: Settings, places: UserPlaces, sta
 
 
 def _watched(
-    loaded: LoadedProblem, study: StudySettings, places: UserPlaces, work_dir: Path
+    loaded: LoadedProblem, study: StudySettings, places: UserPlaces, work_dir: Path, wasm: str
 ) -> tuple[Outcome, Denials]:
     """Run one trial under watch; where the watch may have stood in its way, once more without."""
     limits = loaded.problem.limits
     request = TrialRequest(artifact=loaded.baseline, seed=study.seed, limits=limits, fresh=True)
     observer = Observer()
-    with open_executor(loaded, study, places, work_dir, unsafe=False, observer=observer) as executor:
+    with open_executor(loaded, study, places, work_dir, Holding(python_wasm=wasm, observer=observer)) as executor:
         outcome = executor.run(request)
     denials = observer.denials()
     slowed = outcome.failure is not None and outcome.failure.reason in _SLOWED
     if not observer.watching or outcome.ok or (denials.complete and not slowed):
         return outcome, denials
-    with open_executor(loaded, study, places, work_dir, unsafe=False) as executor:
+    with open_executor(loaded, study, places, work_dir, Holding(python_wasm=wasm)) as executor:
         return executor.run(request), denials
 
 

@@ -170,6 +170,12 @@ SETTINGS: tuple[Setting, ...] = (
         meaning="full: an acknowledged event survives power loss",
     ),
     Setting(name="state", read=str, default="", meaning="folder of the journal; beside the problem when empty"),
+    Setting(
+        name="python_wasm",
+        read=str,
+        default="",
+        meaning="CPython-WASI of one's own for isolation level wasm; the packaged one when empty",
+    ),
     Setting(name="key", read=str, default="", meaning="key file; the user's data folder when empty"),
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}

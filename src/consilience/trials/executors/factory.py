@@ -20,6 +20,7 @@ from consilience.trials.executors.function import FunctionExecutor
 from consilience.trials.executors.grants import with_grants
 from consilience.trials.executors.openevolve import OpenEvolveExecutor
 from consilience.trials.sandbox.confinement import Sandbox
+from consilience.trials.sandbox.wasm import STRONGER_LEVEL
 
 _WHOLE: dict[EvaluatorKind, Callable[[LoadedProblem, Sandbox, Path], Executor]] = {
     "openevolve": OpenEvolveExecutor,
@@ -40,11 +41,16 @@ def make_executor(
 
     Raises:
         EnvironmentLacksError: the problem's interpreter, command or a path that it grants is not on this machine, or
-            forking is demanded where it cannot be had.
+            forking is demanded where it cannot be had, or the level cannot run such a problem.
     """
     kind, granted = loaded.problem.evaluator.kind, with_grants(sandbox, loaded)
     if kind == "function":
         return FunctionExecutor(loaded, granted, work_dir, execution)
+    if sandbox.level == "wasm":
+        raise EnvironmentLacksError(
+            f"isolation level wasm runs candidates of kind 'function' only, and this problem's kind is {kind!r}",
+            hint=STRONGER_LEVEL,
+        )
     if execution == "fork":
         raise EnvironmentLacksError(
             f"only the candidates of evaluators of kind function can be forked; this one's kind is {kind}",
