@@ -21,6 +21,9 @@ from consilience.core.ports import Phase
 from consilience.core.study import Policy, Spend, StudySettings
 
 TrialPurpose = Literal["baseline", "screen", "confirm", "recheck", "rerun", "holdout", "told"]
+ASIDE: frozenset[str] = frozenset({"rerun", "holdout"})
+"""Purposes whose outcomes are evidence only: they never move scores, ranks, credit or the incumbent."""
+
 VerdictName = Literal["promoted", "discarded", "branched", "escalated", "implausible"]
 EndReason = Literal["budget", "drained", "failed", "exhausted"]
 CancelReason = Literal["interrupted", "cancelled"]

@@ -92,9 +92,7 @@ class Runner:
             executor.close()
         self.end(stop.reason, stop.message)
         if stop.reason == "failed":
-            raise BaselineError(
-                stop.message, hint="`consilience show 0` has its log; mend the artifact or the evaluator"
-            )
+            raise BaselineError(stop.message, hint=stop.hint)
         return stop
 
     def end(self, reason: EndReason, message: str) -> None:

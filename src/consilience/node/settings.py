@@ -9,6 +9,7 @@ Data flow: flags, environment, LoadedProblem, user file -> `resolve` -> Settings
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -99,6 +100,16 @@ def _read_choice(*choices: str) -> Callable[[Any], str]:
     return read
 
 
+def _read_bound(value: Any) -> float | None:
+    """Read a number; ``none`` takes a bound that the problem states away."""
+    if isinstance(value, str) and value.strip().lower() == "none":
+        return None
+    bound = float(value)
+    if isinstance(value, bool) or not math.isfinite(bound):
+        raise ValueError("not a finite number")
+    return bound
+
+
 def _read_rate(value: Any) -> float:
     rate = float(value)
     if not 0.0 < rate < 0.5:  # noqa: PLR2004  a rate of one half would accept anything
@@ -144,6 +155,12 @@ SETTINGS: tuple[Setting, ...] = (
         meaning="most paired seeds spent on one candidate",
     ),
     Setting(name="minimum_gain", read=float, default=_POLICY.minimum_gain, meaning="smaller gains are not promoted"),
+    Setting(
+        name="bound",
+        read=_read_bound,
+        default=_POLICY.bound,
+        meaning="best score that can be true; beyond it is quarantine, none is no bound",
+    ),
     Setting(
         name="durability",
         read=_read_choice("full", "normal"),
@@ -195,6 +212,7 @@ class Settings:
                 maximum_pairs=self._at_least("maximum_pairs", 1),
                 minimum_gain=self.value("minimum_gain"),
                 deterministic=declared.deterministic,
+                bound=self.value("bound"),
             ),
         )
 
@@ -228,6 +246,7 @@ def problem_layer(study: StudySettings, stated: tuple[str, ...]) -> dict[str, An
         "false_promotion_rate": policy.false_promotion_rate,
         "maximum_pairs": policy.maximum_pairs,
         "minimum_gain": policy.minimum_gain,
+        "bound": policy.bound,
     }
     return {name: value for name, value in values.items() if name in stated}
 

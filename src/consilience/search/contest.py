@@ -1,7 +1,8 @@
 """Contests: a challenger against the incumbent, on paired seeds, until a verdict is due.
 
 Rules:
-    1. Failure first, then constraints, then the gain beyond the noise floor.
+    1. Failure first, then constraints, then plausibility, then the gain beyond the noise floor. The first score
+       beyond the bound ends the contest.
     2. Both sides are run on the same panel of seeds, in the same order; a seed on which the incumbent
        failed is left out, and is not run again.
     3. Each verdict says why, in words and figures.
@@ -42,6 +43,8 @@ def contest_step(state: SearchState, challenger: Member, incumbent: Member) -> S
         return _verdict(challenger, incumbent, "discarded", (f"it failed: {challenger.failure}",))
     if challenger.violation:
         return _verdict(challenger, incumbent, "discarded", (f"constraint: {challenger.violation}",))
+    if implausible := state.implausibility(challenger):
+        return quarantine(challenger, incumbent, implausible)
     seeds = _usable_seeds(state, incumbent)
     if not seeds:
         return _verdict(challenger, incumbent, "discarded", ("the incumbent fails on every seed to compare on",))
@@ -56,6 +59,11 @@ def contest_step(state: SearchState, challenger: Member, incumbent: Member) -> S
         return _verdict(challenger, incumbent, _accepted(state.study.autonomy), reasons, judgement)
     name = _accepted(state.study.autonomy) if judgement.decision == "promote" else "discarded"
     return _verdict(challenger, incumbent, name, (judgement.reason,), judgement)
+
+
+def quarantine(member: Member, incumbent: Member, reason: str) -> VerdictReached:
+    """Return the verdict on a candidate whose score cannot be true."""
+    return _verdict(member, incumbent, "implausible", (reason,))
 
 
 def _accepted(autonomy: Autonomy) -> VerdictName:
