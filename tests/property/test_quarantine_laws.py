@@ -97,7 +97,11 @@ def test_nothing_implausible_is_promoted_or_built_on(
     policy = Policy(bound=first, maximum_pairs=8)
     started = StudySettings(budget=Budget(trials=80), policy=policy)
     made = Watched(
-        problem(direction), Artifact(parameters={"number": 0}), started, (Numbers(),), scores(cheats, sign, noise, sometimes)
+        problem(direction),
+        Artifact(parameters={"number": 0}),
+        started,
+        (Numbers(),),
+        scores(cheats, sign, noise, sometimes),
     )
     made.run()
     made.configure(10.0)

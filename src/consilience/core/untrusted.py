@@ -30,8 +30,9 @@ _LARGEST_PLANE_0 = 0xFFFF
 # Letters and marks that show nothing (Default_Ignorable_Code_Point outside the categories above), and the
 # blank Braille pattern: text could hide in them, or look like other text.
 _INVISIBLE = frozenset(
-    [0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2800, 0x3164, 0xFFA0]
-    + [*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)]
+    {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2800, 0x3164, 0xFFA0}.union(
+        range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0)
+    )
 )
 _BEYOND_PRINTABLE_ASCII = re.compile(r"[^ -~]")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -43,7 +44,7 @@ def is_harmless(character: str) -> bool:
 
 
 def escape_controls(text: str, kept: str = _KEPT) -> str:
-    """Return the text with every character that is not harmless as an escape such as ``\\u202e``.
+    r"""Return the text with every character that is not harmless as an escape such as ``\u202e``.
 
     Args:
         text: from anywhere.

@@ -25,7 +25,7 @@ from consilience.search.state import Member
 
 
 class BoardReport(Struct, frozen=True, kw_only=True):
-    """One ranking for each comparability key, and foreign records apart."""
+    """One ranking for each comparability key; candidates beyond the bound and foreign records apart."""
 
     problem: str
     name: str
@@ -33,6 +33,7 @@ class BoardReport(Struct, frozen=True, kw_only=True):
     unit: str
     direction: str
     rankings: dict[str, list[BoardRow]]
+    quarantined: dict[str, list[BoardRow]]
     records: list[RecordImported]
 
 
@@ -88,6 +89,7 @@ def board(reader: StudyReader) -> BoardReport:
         unit=objective.unit,
         direction=objective.direction,
         rankings={key: reader.board.rows(key) for key in reader.board.keys()},  # noqa: SIM118  a method, not a dict
+        quarantined={key: reader.board.quarantined(key) for key in reader.board.keys()},  # noqa: SIM118
         records=[record.body for record in reader.trials.records],
     )
 

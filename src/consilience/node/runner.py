@@ -63,6 +63,7 @@ class Runner:
             comparability_key=comparability_key(problem, platform),
             environment=environment_digest(environment),
             metric=problem.objective.metric,
+            constrained=tuple(constraint.metric for constraint in problem.constraints),
         )
         self._run = session.append(
             RunStarted(

@@ -39,12 +39,8 @@ class SeedWanted(Struct, frozen=True, kw_only=True):
 
 def contest_step(state: SearchState, challenger: Member, incumbent: Member) -> SeedWanted | VerdictReached:
     """Return the next run that the open contest needs, or its verdict."""
-    if challenger.failure:
-        return _verdict(challenger, incumbent, "discarded", (f"it failed: {challenger.failure}",))
-    if challenger.violation:
-        return _verdict(challenger, incumbent, "discarded", (f"constraint: {challenger.violation}",))
-    if implausible := state.implausibility(challenger):
-        return quarantine(challenger, incumbent, implausible)
+    if (disqualified := _disqualified(state, challenger, incumbent)) is not None:
+        return disqualified
     seeds = _usable_seeds(state, incumbent)
     if not seeds:
         return _verdict(challenger, incumbent, "discarded", ("the incumbent fails on every seed to compare on",))
@@ -59,6 +55,16 @@ def contest_step(state: SearchState, challenger: Member, incumbent: Member) -> S
         return _verdict(challenger, incumbent, _accepted(state.study.autonomy), reasons, judgement)
     name = _accepted(state.study.autonomy) if judgement.decision == "promote" else "discarded"
     return _verdict(challenger, incumbent, name, (judgement.reason,), judgement)
+
+
+def _disqualified(state: SearchState, challenger: Member, incumbent: Member) -> VerdictReached | None:
+    """Return the verdict that needs no comparison, if there is one."""
+    if challenger.failure:
+        return _verdict(challenger, incumbent, "discarded", (f"it failed: {challenger.failure}",))
+    if challenger.violation:
+        return _verdict(challenger, incumbent, "discarded", (f"constraint: {challenger.violation}",))
+    implausible = state.implausibility(challenger)
+    return quarantine(challenger, incumbent, implausible) if implausible else None
 
 
 def quarantine(member: Member, incumbent: Member, reason: str) -> VerdictReached:

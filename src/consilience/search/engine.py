@@ -65,10 +65,8 @@ def next_step(state: SearchState) -> Step:
     """Return what to do next."""
     if state.baseline is None:
         return ProposeBaseline()
-    if implausible := state.implausibility(state.baseline):
-        return Stop(reason="failed", message=f"the baseline is implausible: {implausible}", hint=_BOUND_HINT)
-    if (unmasked := state.unmasked()) and state.incumbent is not None:
-        return Record(body=quarantine(unmasked, state.incumbent, state.implausibility(unmasked)))
+    if (found := _implausible_step(state, state.baseline)) is not None:
+        return found
     if state.noise is None:
         return _baseline_step(state, state.baseline)
     if state.challenger is not None and state.incumbent is not None:
@@ -78,6 +76,16 @@ def next_step(state: SearchState) -> Step:
         return Record(body=switch)
     used_up = exhausted_reason(state.budget)
     return Stop(reason="budget", message=used_up) if used_up else ProposeNext()
+
+
+def _implausible_step(state: SearchState, baseline: Member) -> Step | None:
+    """Return what a score beyond the bound demands before all else: stop for the baseline, a verdict for others."""
+    if implausible := state.implausibility(baseline):
+        return Stop(reason="failed", message=f"the baseline is implausible: {implausible}", hint=_BOUND_HINT)
+    unmasked = state.unmasked()
+    if unmasked is None or state.incumbent is None:
+        return None
+    return Record(body=quarantine(unmasked, state.incumbent, state.implausibility(unmasked)))
 
 
 def _baseline_step(state: SearchState, baseline: Member) -> Step:
