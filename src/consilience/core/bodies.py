@@ -112,7 +112,8 @@ class TrialStarted(Struct, frozen=True, kw_only=True):
 class TrialFinished(Struct, frozen=True, kw_only=True):
     """A trial came to an outcome. Its reservation is replaced by what was spent.
 
-    `log` and `feedback` are blobs ("" when there was nothing).
+    `log` and `feedback` are blobs ("" when there was nothing), and so is the environment's description, which its
+    digest names.
     """
 
     started: str

@@ -21,6 +21,7 @@ from consilience.core.problem import problem_id
 from consilience.journal.views.leaderboard import BoardRow
 from consilience.journal.views.trials import TrialRow, VerdictRow
 from consilience.node.reading import StudyReader
+from consilience.node.repeats import Repeat, repeats
 from consilience.search.state import Member
 
 
@@ -77,6 +78,7 @@ class TrialReport(Struct, frozen=True, kw_only=True):
     line: list[int]
     log: str
     feedback: str
+    repeats: list[Repeat] = []
 
 
 def board(reader: StudyReader) -> BoardReport:
@@ -153,6 +155,7 @@ def trial(reader: StudyReader, name: str) -> TrialReport:
         line=[number for number in line if number is not None],
         log=reader.text(row.log),
         feedback=reader.text(row.feedback),
+        repeats=repeats(reader, row.proposed_event),
     )
 
 

@@ -76,6 +76,17 @@ def open_executor(
         IsolationError, EnvironmentLacksError: the machine does not allow it.
     """
     sandbox = choose_sandbox(loaded.interpreter or sys.executable, study, places, unsafe=unsafe)
+    with open_executor_in(sandbox, loaded, work_dir) as executor:
+        yield executor
+
+
+@contextmanager
+def open_executor_in(sandbox: Sandbox, loaded: LoadedProblem, work_dir: Path) -> Iterator[Executor]:
+    """Open the executor for a problem in a sandbox that was chosen.
+
+    Raises:
+        EnvironmentLacksError: the machine lacks what the problem needs.
+    """
     remove(work_dir)  # what a killed run left behind
     work_dir.mkdir(parents=True)
     executor = make_executor(loaded, sandbox, work_dir)

@@ -10,9 +10,11 @@ from consilience.interfaces.cli.output import table
 from consilience.interfaces.text import counts, duration, held, number, one_line, printable, signed, weaknesses
 from consilience.journal.views.leaderboard import BoardRow
 from consilience.journal.views.trials import TrialRow
+from consilience.node.repeats import Repeat
 from consilience.node.reports import BoardReport, Summary, TrialReport
 
 _SHORT = 10
+_MOST_CHANGES = 20  # of an environment that are worth showing
 _DIFF_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -143,6 +145,9 @@ def show_trial(console: Console, report: TrialReport) -> None:
     made.add_row("events", f"{row.proposed_event[:16]} {row.started_event[:16]} {row.finished_event[:16]}")
     console.print(made)
     _show_others(console, report.others)
+    if report.repeats:
+        console.print()
+        show_repeats(console, report.repeats)
     for title, text in (("feedback", report.feedback), ("log", report.log)):
         if text:
             console.print(f"\n{title} (untrusted text):")
@@ -171,6 +176,30 @@ def _add_outcome(made: Table, row: TrialRow) -> None:
         for line in weaknesses(row.isolation):
             made.add_row("", f"* {line}")
     made.add_row("environment", row.environment[:16])
+
+
+def show_repeats(console: Console, repeats: list[Repeat]) -> None:
+    """Print each re-run beside the trial that it repeats, what differs, and the environment where that differs."""
+    made = table("re-runs", "trial>", "again as>", "seed>", "metric", "then>", "now>", "difference>", "noise>", "")
+    for repeat in repeats:
+        named = (str(repeat.trial), str(repeat.number), str(repeat.seed))
+        if not repeat.metrics:
+            ended = (repeat.before or "a score", repeat.after or "a score")
+            made.add_row(*named, "outcome", *ended, "-", "-", "equal" if repeat.same else "DIFFERS")
+        for one in repeat.metrics:
+            values = (number(one.before), number(one.after), signed(one.difference), number(one.allowed))
+            agreement = "DIFFERS" if one.agreement == "differs" else one.agreement
+            made.add_row(*named, one_line(one.metric, 40), *values, agreement)
+            named = ("", "", "")
+    console.print(made)
+    for repeat in repeats:
+        if not repeat.same:
+            console.print(f"trial {repeat.trial} DIFFERS: {one_line(repeat.reason, 400)}", soft_wrap=True)
+    changes = dict.fromkeys(line for repeat in repeats for line in repeat.environment)
+    for line in list(changes)[:_MOST_CHANGES]:
+        console.print(f"environment: {one_line(line, 160)}", soft_wrap=True)
+    if len(changes) > _MOST_CHANGES:
+        console.print(f"... and {len(changes) - _MOST_CHANGES} more differences of the environment (--json has all)")
 
 
 def _show_others(console: Console, others: list[TrialRow]) -> None:
