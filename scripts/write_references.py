@@ -99,7 +99,7 @@ and `phase`, then `done`.
 | 0 | done (a spent budget is done) |
 | 1 | failed |
 | 2 | usage: the command, its arguments or the problem's files are wrong |
-| 3 | verification failed |
+| 3 | verification failed; a re-run differs beyond the noise |
 | 4 | environment: isolation, key, journal lock or format |
 | 130 | interrupted; the same command resumes |
 """
