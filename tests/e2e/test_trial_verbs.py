@@ -2,14 +2,16 @@
 
 import csv
 import json
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import EVALUATOR, PROGRAM, Machine, Shell
+from conftest import EVALUATOR, PROBLEM, PROGRAM, Machine, Shell
 
 import consilience
-from consilience.core.errors import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, EXIT_VERIFICATION
+from consilience.core.errors import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, EXIT_VERIFICATION
 from consilience.node.reading import StudyReader
 from consilience.trials.sandbox.probe import LevelReport, Probe
 
@@ -380,3 +382,40 @@ def test_an_evaluator_that_imports_the_candidate_is_marked_everywhere(machine: M
     assert shell("export", "out.csv", "-p", "shared")[0] == 0
     rows = list(csv.DictReader((machine.home / "out.csv").read_text().splitlines()))
     assert {(row["domain"], row["execution"]) for row in rows} == {("shared-process", "fresh")}
+
+
+SLOW = """
+import time
+from pathlib import Path
+def evaluate(candidate, seed):
+    if Path({file!r}).exists():
+        Path({file!r} + ".reached").touch()
+        time.sleep(60)
+    return {{"depth": candidate.parameters["x"] ** 2}}
+"""
+
+
+@pytest.mark.parametrize("verb", [("rerun", "3"), ("trial", "run", "3")])
+def test_an_interrupt_leaves_a_whole_journal(machine: Machine, shell: Shell, verb: tuple[str, ...]) -> None:
+    file = machine.home / "slow"
+    folder = machine.problem(
+        problem=PROBLEM.replace("wall_seconds = 5", "wall_seconds = 90"), evaluator=SLOW.format(file=str(file))
+    )
+    assert shell("run", "valley", "--trials", "8", "-q")[0] == 0
+    file.touch()
+    process = machine.start(*verb, "-p", "valley")
+    deadline = time.monotonic() + 60
+    while not Path(f"{file}.reached").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == EXIT_INTERRUPTED
+    with StudyReader.open(folder / ".consilience") as reader:
+        assert not reader.search.in_flight
+        statuses = [row.status for row in reader.trials.rows.values() if row.purpose == "rerun"]
+    assert statuses == (["interrupted"] if verb[0] == "rerun" else [])
+    assert not list((folder / ".consilience").glob("adhoc-*"))
+    assert not (folder / ".consilience/work").exists()
+    file.unlink()
+    assert shell("verify", "-p", "valley")[0] == 0
+    assert shell("run", "valley", "--trials", "10", "-q")[0] == 0
