@@ -40,6 +40,7 @@ from consilience.node.exporting import trial_records
 from consilience.node.places import state_folder, user_places
 from consilience.node.reading import StudyReader
 from consilience.node.reports import BoardReport, Summary, board, summary
+from consilience.node.rerunning import RerunReport, rerun
 from consilience.node.runner import Runner
 from consilience.node.running import Run, discover_proposers
 from consilience.node.session import Session
@@ -170,6 +171,17 @@ class Study:
     def close(self) -> None:
         """Let other processes write. A trial that was asked for and not told is released by the next run."""
         self._stop_asking()
+
+    def rerun(self, trial: int | str) -> RerunReport:
+        """Run a recorded trial again, by its number, or all trials of a candidate, by its id; journalled as evidence.
+
+        Raises:
+            NotFoundError: no such trial.
+            ConsilienceError: it cannot be re-run, or not as it was held.
+        """
+        self._stop_asking()
+        unsafe, passphrase = self._unsafe, _passphrase()
+        return rerun(self._loaded, str(trial), self._settings, self._places, passphrase=passphrase, unsafe=unsafe)
 
     @property
     def best(self) -> Artifact:

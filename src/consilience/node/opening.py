@@ -23,13 +23,15 @@ from consilience.node.devices import guarded
 from consilience.node.places import STATE_NAME, UserPlaces
 from consilience.problems.companion import grants_file
 from consilience.problems.granting import check_secrets
+from consilience.trials.environment import EnvironmentDescription, describe_environment, in_wasm
 from consilience.trials.executors.factory import make_executor
 from consilience.trials.executors.folders import remove
-from consilience.trials.executors.with_gpu import GpuExecutor
+from consilience.trials.executors.with_gpu import GpuExecutor, devices_of
 from consilience.trials.observing.observer import Observer
 from consilience.trials.sandbox.confinement import Sandbox
 from consilience.trials.sandbox.probe import cached_probe, open_sandbox, require_level, unsafe_sandbox
-from consilience.trials.sandbox.tools import find_tools
+from consilience.trials.sandbox.tools import Tools, find_tools
+from consilience.trials.sandbox.wasm_module import runtime_name
 
 
 class Holding(Struct, frozen=True, kw_only=True):
@@ -63,11 +65,15 @@ def choose_sandbox(interpreter: str, study: StudySettings, places: UserPlaces, h
     """
     if holding.unsafe:
         return unsafe_sandbox(interpreter)
-    tools = find_tools(holding.python_wasm) if holding.python_wasm else None
-    probe = cached_probe(interpreter, cache_dir=places.cache, tools=tools)
+    probe = cached_probe(interpreter, cache_dir=places.cache, tools=tools_with(holding.python_wasm))
     require_level(probe, study.policy.minimum_isolation)
     sandbox = open_sandbox(probe)
     return holding.observer.watch(sandbox) if holding.observer is not None else sandbox
+
+
+def tools_with(python_wasm: str) -> Tools | None:
+    """Return what sandboxes are built from, with the user's own CPython-WASI; None for what the machine has."""
+    return find_tools(python_wasm) if python_wasm else None
 
 
 @contextmanager
@@ -118,3 +124,15 @@ def open_executor_in(
         finally:
             executor.close()
             remove(work_dir)
+
+
+def environment_of(loaded: LoadedProblem, executor: Executor, python_wasm: str = "") -> EnvironmentDescription:
+    """Describe what an executor's trials are measured with.
+
+    Raises:
+        EnvironmentLacksError: the interpreter cannot be run.
+    """
+    environment = describe_environment(loaded.interpreter, loaded.problem.data, devices_of(executor))
+    if executor.isolation.level == "wasm":
+        return in_wasm(environment, runtime_name(find_tools(python_wasm).wasm))
+    return environment

@@ -20,7 +20,7 @@ from consilience.core.errors import ConsilienceError
 from consilience.core.outcome import LEVEL_RANK, Isolation
 from consilience.core.ports import Executor, LoadedProblem, Proposer
 from consilience.node.clock import SystemClock
-from consilience.node.opening import Holding, open_executor
+from consilience.node.opening import Holding, environment_of, open_executor
 from consilience.node.places import UserPlaces
 from consilience.node.runner import Runner
 from consilience.node.session import Session
@@ -28,10 +28,6 @@ from consilience.node.settings import Settings
 from consilience.problems.companion import grants_file
 from consilience.problems.granting import check_secrets
 from consilience.search.proposers import default_proposers
-from consilience.trials.environment import describe_environment, in_wasm
-from consilience.trials.executors.with_gpu import devices_of
-from consilience.trials.sandbox.tools import find_tools
-from consilience.trials.sandbox.wasm_module import runtime_name
 
 ENTRY_POINTS = "consilience"
 
@@ -98,11 +94,7 @@ class Run:
 
     def start(self) -> None:
         """Record the run, its environment and its isolation."""
-        loaded = self.session.loaded
-        devices = devices_of(self._executor)
-        environment = describe_environment(loaded.interpreter, loaded.problem.data, devices)
-        if self.isolation.level == "wasm":
-            environment = in_wasm(environment, runtime_name(find_tools(self._python_wasm).wasm))
+        environment = environment_of(self.session.loaded, self._executor, self._python_wasm)
         self.runner.start(environment, self.isolation)
 
     def work(self) -> str:

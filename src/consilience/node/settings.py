@@ -9,6 +9,7 @@ Data flow: flags, environment, LoadedProblem, user file -> `resolve` -> Settings
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -106,6 +107,16 @@ def _read_flag(value: Any) -> bool:
     return words[str(value).strip().lower()]
 
 
+def _read_bound(value: Any) -> float | None:
+    """Read a number; ``none`` takes a bound that the problem states away."""
+    if isinstance(value, str) and value.strip().lower() == "none":
+        return None
+    bound = float(value)
+    if isinstance(value, bool) or not math.isfinite(bound):
+        raise ValueError("not a finite number")
+    return bound
+
+
 def _read_rate(value: Any) -> float:
     rate = float(value)
     if not 0.0 < rate < 0.5:  # noqa: PLR2004  a rate of one half would accept anything
@@ -162,6 +173,12 @@ SETTINGS: tuple[Setting, ...] = (
         read=_read_flag,
         default=_POLICY.allow_gpu,
         meaning="let trials of problems that need a device reach one, and its driver",
+    ),
+    Setting(
+        name="bound",
+        read=_read_bound,
+        default=_POLICY.bound,
+        meaning="best score that can be true; beyond it is quarantine, none is no bound",
     ),
     Setting(
         name="durability",
@@ -222,6 +239,7 @@ class Settings:
                 deterministic=declared.deterministic,
                 execution=self.value("execution"),
                 allow_gpu=self.value("allow_gpu"),
+                bound=self.value("bound"),
             ),
         )
 
@@ -257,6 +275,7 @@ def problem_layer(study: StudySettings, stated: tuple[str, ...]) -> dict[str, An
         "minimum_gain": policy.minimum_gain,
         "execution": policy.execution,
         "allow_gpu": policy.allow_gpu,
+        "bound": policy.bound,
     }
     return {name: value for name, value in values.items() if name in stated}
 

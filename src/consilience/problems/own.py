@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from msgspec import structs
+
 from consilience.core.errors import ProblemError
 from consilience.core.ports import LoadedProblem
 from consilience.core.problem import EvaluatorSpec, Parameter, Problem
@@ -42,7 +44,7 @@ def load_own(root: Path, options: LoadOptions = LoadOptions()) -> LoadedProblem:
     root = root.resolve()
     raw = read_toml(root / FILE, FILE)
     table = decode(raw, ProblemFile, FILE)
-    checks.check_objective(table.objective, FILE)
+    objective = checks.read_objective(table.objective, FILE)
     checks.check_limits(table.limits, FILE)
     parameters = tuple(checks.read_parameter(name, raw, FILE) for name, raw in table.parameters.items())
     texts = _artifact_texts(root, table, parameters)
@@ -53,7 +55,7 @@ def load_own(root: Path, options: LoadOptions = LoadOptions()) -> LoadedProblem:
     problem = Problem(
         name=table.name or root.name,
         goal=table.goal,
-        objective=table.objective,
+        objective=objective,
         surface=surface,
         evaluator=_evaluator(table.evaluator, support, texts),
         data=_data(root, table, {*texts, *support}),
@@ -135,7 +137,9 @@ def _check_disjoint(left: Iterable[str], right: Iterable[str], key: str, other: 
 def _stated(raw: dict[str, Any]) -> tuple[str, ...]:
     seeds = {"study": "seed", "baseline": "baseline_seeds"}
     named = [seeds[key] for key in raw.get("seeds", {})]
-    return (*raw.get("budget", {}), *raw.get("policy", {}), *named, *(["autonomy"] if "autonomy" in raw else []))
+    named += ["autonomy"] if "autonomy" in raw else []
+    named += ["bound"] if "bound" in raw.get("objective", {}) else []
+    return (*raw.get("budget", {}), *raw.get("policy", {}), *named)
 
 
 def _study(table: ProblemFile) -> StudySettings:
@@ -143,7 +147,7 @@ def _study(table: ProblemFile) -> StudySettings:
         budget=checks.read_budget(table.budget, DEFAULT_TRIALS, FILE),
         seed=table.seeds.study,
         autonomy=table.autonomy,
-        policy=checks.read_policy(table.policy, table.seeds, FILE),
+        policy=structs.replace(checks.read_policy(table.policy, table.seeds, FILE), bound=table.objective.bound),
     )
 
 
