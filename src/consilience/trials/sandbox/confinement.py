@@ -30,6 +30,9 @@ class Confinement(Struct, frozen=True, kw_only=True):
         environment: its whole environment.
         limits: wall time is the caller's to enforce; CPU, memory and output are set here.
         may_fork: whether it may start processes (a whole program may, a called candidate may not).
+        scratch_mb: how much it may write into `scratch`, and how much `writable` may grow.
+        scratch_files: how many files it may make there: each costs the kernel about 1 kB of memory that no
+            other limit counts.
     """
 
     argv: tuple[str, ...]
@@ -41,6 +44,7 @@ class Confinement(Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
     may_fork: bool = False
     scratch_mb: int = 64
+    scratch_files: int = 65536
 
 
 class Exit(Struct, frozen=True, kw_only=True):
