@@ -19,10 +19,11 @@ from functools import cache
 from pathlib import Path
 
 from consilience.core.outcome import IsolationLevel
+from consilience.trials.sandbox.cgroups import Place
 from consilience.trials.sandbox.command import LAUNCHER, Command, limit_settings, parse_command
 from consilience.trials.sandbox.confinement import Confinement
 from consilience.trials.sandbox.interpreter import Interpreter
-from consilience.trials.sandbox.limits import resource_limits, tree_ceiling
+from consilience.trials.sandbox.limits import resource_limits, room, sums, tree_ceiling, tree_group
 from consilience.trials.sandbox.process import HeldProcess
 from consilience.trials.sandbox.seccomp import FilterProfile, build_exec_denial, build_filter
 from consilience.trials.sandbox.spawn import Settings, Streams, require_paths, spawn
@@ -39,9 +40,10 @@ class BubblewrapSandbox:
 
     level: IsolationLevel = "strong"
 
-    def __init__(self, binary: str, interpreter: Interpreter) -> None:
+    def __init__(self, binary: str, interpreter: Interpreter, place: Place | None = None) -> None:
         self._binary = binary
         self._interpreter = interpreter
+        self._place = place
 
     def start(self, confinement: Confinement, *, stdin: int, stdout: int, stderr: int) -> HeldProcess:
         """Start the process with three file descriptors and no other.
@@ -55,16 +57,23 @@ class BubblewrapSandbox:
         command = parse_command(confinement.argv, self._interpreter.executable)
         profile = FilterProfile(may_fork=confinement.may_fork, may_exec=True)
         inner = command.line(self._interpreter.executable, _settings(confinement, command))
-        with Settings() as settings:
+        with Settings() as settings, tree_group(confinement, self._place) as group:
             arguments = settings.holding(bubblewrap_arguments(confinement, self._interpreter))
             seccomp = settings.holding(build_filter(profile, platform.machine()))
+            line = [self._binary, "--args", str(arguments), "--seccomp", str(seccomp), "--", *inner]
+            kept = sums(tree_ceiling(confinement), room(confinement, private=private_places(confinement)), group)
             process = spawn(
-                [self._binary, "--args", str(arguments), "--seccomp", str(seccomp), "--", *inner],
+                group.entering(line) if group else line,
                 Streams(stdin, stdout, stderr),
                 environment={},
                 descriptors=settings.descriptors,
             )
-        return HeldProcess(process, ceiling=tree_ceiling(confinement))
+        return HeldProcess(process, kept)
+
+
+def private_places(confinement: Confinement) -> tuple[str, ...]:
+    """Return where the confinement gets a tmpfs of its own, each of its scratch's size."""
+    return (confinement.scratch, "/tmp", "/dev/shm")  # noqa: S108 - the sandbox's own
 
 
 def bubblewrap_arguments(confinement: Confinement, interpreter: Interpreter) -> Iterator[str]:

@@ -30,9 +30,7 @@ from consilience.trials.sandbox.canary_ground import Ground, canary_ground
 from consilience.trials.sandbox.confinement import ConfinedProcess, Confinement, Exit, Sandbox
 
 _HERE = Path(__file__).resolve().parent
-SCRIPT, REACH, CALLS, HOGS = (
-    str(_HERE / f"canary_{name}.py") for name in ("script", "reach", "calls", "hogs")
-)
+SCRIPT, REACH, CALLS, HOGS = (str(_HERE / f"canary_{name}.py") for name in ("script", "reach", "calls", "hogs"))
 _LIMITS = Limits(wall_seconds=20, cpu_seconds=10, memory_mb=512)
 _SCRATCH_MB, _SCRATCH_FILES = 16, 2000  # little, so that filling it is quick
 _BEAT_SECONDS = 0.005

@@ -22,7 +22,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from consilience.core.errors import EnvironmentLacksError
-from consilience.trials.sandbox.landlock import SPARE_USER
+from consilience.trials.sandbox.root import SPARE_USER
 
 _SLEEPER = ("/bin/sleep", "600")
 _SHARED = ("/tmp", "/dev/shm", "/run")  # noqa: S108 - where an attempt that is killed may have left a folder

@@ -43,7 +43,7 @@ def memory_of_four(places: dict[str, str]) -> str:
     """Hold three quarters of the memory limit in each of four processes."""
     size = 3 * int(places["memory_mb"]) // 4
     reading, writing = os.pipe()
-    children = []
+    children: list[int] = []
     for _ in range(_FOUR):
         children.append(os.fork())
         if children[-1] == 0:
@@ -63,7 +63,7 @@ def memory_of_four(places: dict[str, str]) -> str:
 
 def fork_bomb(_places: dict[str, str]) -> str:
     """Hold twice as many processes as a tree may have."""
-    children = []
+    children: list[int] = []
     with contextlib.suppress(OSError):
         while len(children) < _BOMB:
             children.append(os.fork())

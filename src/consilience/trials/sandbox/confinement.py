@@ -10,12 +10,14 @@ Data flow: executors -> Confinement -> a Sandbox -> ConfinedProcess -> Exit.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from consilience.core.outcome import IsolationLevel
 from consilience.core.problem import Limits
+
+Overrun = Literal["", "memory", "cpu", "processes", "room"]
 
 
 class Confinement(Struct, frozen=True, kw_only=True):
@@ -51,7 +53,8 @@ class Exit(Struct, frozen=True, kw_only=True):
     """How a confined process ended. `signal` is 0 when it exited; CPU and memory are of its whole tree.
 
     `inherited_kb` is our own size, which the kernel counts for a child until it runs its own program: a
-    `memory_kb` that is not above it says nothing of what the child used.
+    `memory_kb` that is not above it says nothing of what the child used. `overran` names the sum over the whole
+    tree for which it was killed, "" where it was for none: `room` is that of the places that it may write.
     """
 
     code: int
@@ -59,6 +62,7 @@ class Exit(Struct, frozen=True, kw_only=True):
     cpu_ms: int
     memory_kb: int
     inherited_kb: int = 0
+    overran: Overrun = ""
 
 
 class ConfinedProcess(Protocol):

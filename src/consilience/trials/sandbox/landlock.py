@@ -7,7 +7,7 @@ Rules:
 
 Data flow: Confinement -> rules, filter, limits as the launcher's settings -> (warden) -> launcher -> target.
 
-What is weaker than `strong`: `scratch` is a plain folder without a size (each file is limited); a readable
+What is weaker than `strong`: `scratch` is a plain folder without a size (a watchdog counts what it gains); a readable
 path inside a writable folder is writable; the host's process ids, though not their environments, can be guessed
 at; POSIX semaphores (multiprocessing locks) do not work, because /dev/shm is the host's.
 
@@ -21,19 +21,19 @@ import os
 import platform
 from pathlib import Path
 
-from consilience.core.errors import EnvironmentLacksError
 from consilience.core.outcome import IsolationLevel
+from consilience.trials.sandbox.cgroups import Place
 from consilience.trials.sandbox.command import LAUNCHER, Command, limit_settings, parse_command
 from consilience.trials.sandbox.confinement import Confinement
 from consilience.trials.sandbox.interpreter import Interpreter
-from consilience.trials.sandbox.limits import resource_limits
+from consilience.trials.sandbox.limits import resource_limits, room, sums
 from consilience.trials.sandbox.plain import start_below_warden
 from consilience.trials.sandbox.process import HeldProcess
+from consilience.trials.sandbox.root import SPARE_USER, hand_over
 from consilience.trials.sandbox.seccomp import FilterProfile, build_filter
 from consilience.trials.sandbox.spawn import Streams, require_paths, spawn
 
 REQUIRED_ABI = 6
-SPARE_USER = 65534
 _CREATE_RULESET = 444
 _VERSION_QUESTION = 1  # LANDLOCK_CREATE_RULESET_VERSION
 _READ = 0x000D  # EXECUTE, READ_FILE, READ_DIR
@@ -41,7 +41,6 @@ _WRITE = 0x75BF  # all but device nodes, sockets, and ioctl on devices
 _DEVICE = 0x0006  # WRITE_FILE, READ_FILE
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _SYSTEM_FACTS = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/sys/devices/system/cpu")
-_OTHERS_MAY_ENTER = 0o001
 
 
 def landlock_abi() -> int:
@@ -56,8 +55,9 @@ class LandlockSandbox:
 
     level: IsolationLevel = "restricted"
 
-    def __init__(self, interpreter: Interpreter) -> None:
+    def __init__(self, interpreter: Interpreter, place: Place | None = None) -> None:
         self._interpreter = interpreter
+        self._place = place
 
     def start(self, confinement: Confinement, *, stdin: int, stdout: int, stderr: int) -> HeldProcess:
         """Start the process; as root, hand its writable folders to the spare user first.
@@ -69,14 +69,15 @@ class LandlockSandbox:
         """
         require_paths(confinement)
         if os.getuid() == 0:
-            _hand_over(confinement)
+            hand_over(confinement)
         command = parse_command(confinement.argv, self._interpreter.executable)
         line = command.line(self._interpreter.executable, self._settings(confinement, command))
         streams = Streams(stdin, stdout, stderr)
         if confinement.may_fork:
-            return start_below_warden(line, confinement, streams)
+            return start_below_warden(line, confinement, streams, self._place)
+        kept = sums(None, room(confinement), None)
         environment = dict(confinement.environment)
-        return HeldProcess(spawn(line, streams, environment=environment, folder=confinement.work_dir), ceiling=None)
+        return HeldProcess(spawn(line, streams, environment=environment, folder=confinement.work_dir), kept)
 
     def _settings(self, confinement: Confinement, command: Command) -> tuple[str, ...]:
         profile = FilterProfile(may_fork=confinement.may_fork, may_exec=confinement.may_fork or command.form == "exec")
@@ -97,28 +98,3 @@ def landlock_rules(confinement: Confinement, interpreter: Interpreter) -> list[t
     rules += [(path, _WRITE) for path in (*confinement.writable, confinement.scratch)]
     rules += [(path, _DEVICE) for path in _DEVICES]
     return [(path, rights) for path, rights in rules if Path(path).exists()]
-
-
-def unreachable(path: str) -> str:
-    """Return the first folder on the way to `path` that the spare user may not enter, or ""."""
-    for folder in reversed(Path(path).resolve().parents):
-        if not folder.stat().st_mode & _OTHERS_MAY_ENTER:
-            return str(folder)
-    return ""
-
-
-def _hand_over(confinement: Confinement) -> None:
-    """Check that the spare user gets to every path, and give it the folders that it is to write."""
-    folders = (*confinement.writable, confinement.scratch)
-    for path in (*confinement.readable, *folders, confinement.work_dir):
-        barred = unreachable(path)
-        if barred:
-            raise EnvironmentLacksError(
-                f"the sandbox runs as user {SPARE_USER}, who may not enter {barred} on the way to {path}",
-                hint=f"Run as an ordinary user, or: chmod o+x {barred}",
-            )
-    for top in folders:
-        os.chown(top, SPARE_USER, SPARE_USER)
-        for parent, names, files in os.walk(top):
-            for name in (*names, *files):
-                os.chown(Path(parent, name), SPARE_USER, SPARE_USER, follow_symlinks=False)

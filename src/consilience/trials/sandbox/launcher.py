@@ -7,7 +7,7 @@ Rules:
 
 Data flow: ``launcher.py KEY=VALUE... -- FORM TARGET ARGUMENT...`` -> limits -> script, code, module or exec.
 Keys: ``rlimit`` NUMBER:VALUE, ``uid`` NUMBER, ``landlock`` RIGHTS:PATH, ``seccomp`` HEX, ``unset`` NAME,
-``with-parent`` 1 (die with it).
+``with-parent`` 1 (die with it), ``userns`` 1 (become a nobody without capabilities in a user namespace).
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ _TCP_BIND_AND_CONNECT = 3
 _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS = 3
 _PATH_BENEATH = 1
 _BYTES_OF_AN_INSTRUCTION = 8
+_CLONE_NEWUSER = 0x10000000
+_NOBODY = 65534  # inside; outside it stays the user that it was
+_CAPABILITIES = 0x20080522  # _LINUX_CAPABILITY_VERSION_3: two words each of effective, permitted, inheritable
 
 # Imports below stay inside functions: each process pays only for what it was asked to do.
 
@@ -47,6 +50,29 @@ def _become(uid: int) -> None:
     os.setresuid(uid, uid, uid)
 
 
+def _leave_root_behind() -> None:
+    """Enter a user namespace as a nobody and give up every capability that comes with it."""
+    import ctypes  # noqa: PLC0415
+    import struct  # noqa: PLC0415
+
+    user, group = os.getuid(), os.getgid()
+    os.setgroups([])
+    libc = ctypes.CDLL(None, use_errno=True)
+    _check(libc.unshare(_CLONE_NEWUSER))
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{_NOBODY} {user} 1"), ("gid_map", f"{_NOBODY} {group} 1")):
+        with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123
+            file.write(text)
+    _check(libc.capset(struct.pack("=Ii", _CAPABILITIES, 0), bytes(24)))
+
+
+def _check(result: int) -> None:
+    import ctypes  # noqa: PLC0415
+
+    if result != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
 def _call(number: int, *arguments: object) -> int:
     import ctypes  # noqa: PLC0415
 
@@ -64,9 +90,7 @@ def _prctl(option: int, *arguments: object) -> None:
 
     libc = ctypes.CDLL(None, use_errno=True)
     longs = [ctypes.c_ulong(value) if isinstance(value, int) else value for value in arguments]
-    if libc.prctl(option, *longs, *[ctypes.c_ulong(0)] * (4 - len(longs))) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+    _check(libc.prctl(option, *longs, *[ctypes.c_ulong(0)] * (4 - len(longs))))
 
 
 def _apply_landlock(rules: list[str]) -> None:
@@ -109,6 +133,8 @@ def _limit(settings: dict[str, list[str]]) -> None:
     _set_rlimits(settings.get("rlimit", []))
     for uid in settings.get("uid", []):
         _become(int(uid))
+    if "userns" in settings:
+        _leave_root_behind()
     if "with-parent" in settings:  # after the user, for changing it forgets this
         _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
     if "landlock" in settings or "seccomp" in settings:

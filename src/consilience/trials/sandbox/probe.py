@@ -15,6 +15,7 @@ import platform
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -24,23 +25,32 @@ from consilience.core.errors import EnvironmentLacksError, IsolationError
 from consilience.core.outcome import LEVEL_RANK, IsolationLevel
 from consilience.trials.sandbox.bubblewrap import BubblewrapSandbox
 from consilience.trials.sandbox.canaries import Canary, run_canaries
+from consilience.trials.sandbox.cgroups import usable_place
 from consilience.trials.sandbox.confinement import Sandbox
 from consilience.trials.sandbox.interpreter import Interpreter, inspect_interpreter
-from consilience.trials.sandbox.landlock import REQUIRED_ABI, LandlockSandbox, unreachable
+from consilience.trials.sandbox.landlock import REQUIRED_ABI, LandlockSandbox
 from consilience.trials.sandbox.mends import UNSAFE_MEND, mend_for
 from consilience.trials.sandbox.plain import PlainSandbox
+from consilience.trials.sandbox.root import barred_from
 from consilience.trials.sandbox.seccomp import MACHINES
 from consilience.trials.sandbox.tools import Tools, find_tools
 
+TreeLimits = Literal["hard", "soft"]
+
 
 class LevelReport(Struct, frozen=True, kw_only=True):
-    """One attempt at a level. `tool` is the bubblewrap used, `reason` and `mend` are "" where it held."""
+    """One attempt at a level. `tool` is the bubblewrap used, `reason` and `mend` are "" where it held.
+
+    `trees` says who keeps the memory and number of processes of a whole tree: the kernel (`hard`), or a watchdog
+    that looks every 50 ms (`soft`).
+    """
 
     level: IsolationLevel
     tool: str = ""
     canaries: tuple[Canary, ...] = ()
     reason: str = ""
     mend: str = ""
+    trees: TreeLimits = "soft"
 
     @property
     def held(self) -> bool:
@@ -92,14 +102,17 @@ def open_sandbox(probe: Probe) -> Sandbox:
     """Return the sandbox that a probe proved."""
     inspected = inspect_interpreter(probe.interpreter)
     held = next((report for report in probe.reports if report.held), None)
+    place = usable_place()
     if held is None:
-        return PlainSandbox(inspected)
-    return BubblewrapSandbox(held.tool, inspected) if held.level == "strong" else LandlockSandbox(inspected)
+        return PlainSandbox(inspected, place)
+    if held.level == "strong":
+        return BubblewrapSandbox(held.tool, inspected, place)
+    return LandlockSandbox(inspected, place)
 
 
 def unsafe_sandbox(interpreter: str) -> Sandbox:
     """Return level `none`, for a user who asked for it by name."""
-    return PlainSandbox(inspect_interpreter(interpreter))
+    return PlainSandbox(inspect_interpreter(interpreter), usable_place())
 
 
 def cached_probe(interpreter: str, *, cache_dir: Path | None = None, tools: Tools | None = None) -> Probe:
@@ -141,14 +154,14 @@ def _attempts(interpreter: Interpreter, tools: Tools) -> Iterator[LevelReport]:
         yield _failed("strong", f"there is no sandbox for {platform.system()} on {platform.machine()}", tools)
         return
     for binary in tools.bubblewrap:
-        yield _attempt(BubblewrapSandbox(binary, interpreter), interpreter, tools, binary)
+        yield _attempt(BubblewrapSandbox(binary, interpreter, usable_place()), interpreter, tools, binary)
     if not tools.bubblewrap:
         yield _failed("strong", "bubblewrap is not installed", tools)
     reason = _restricted_lacks(interpreter, tools)
     if reason:
         yield _failed("restricted", reason, tools)
     else:
-        yield _attempt(LandlockSandbox(interpreter), interpreter, tools)
+        yield _attempt(LandlockSandbox(interpreter, usable_place()), interpreter, tools)
 
 
 def _attempt(sandbox: Sandbox, interpreter: Interpreter, tools: Tools, binary: str = "") -> LevelReport:
@@ -159,7 +172,11 @@ def _attempt(sandbox: Sandbox, interpreter: Interpreter, tools: Tools, binary: s
     lost = [f"{canary.name} ({canary.detail})" for canary in canaries if not canary.held]
     reason = f"canaries did not hold: {lost[0]}" + (f" and {len(lost) - 1} more" if lost[1:] else "") if lost else ""
     mend = mend_for(sandbox.level, tools) if lost else ""
-    return LevelReport(level=sandbox.level, tool=binary, canaries=canaries, reason=reason, mend=mend)
+    return LevelReport(level=sandbox.level, tool=binary, canaries=canaries, reason=reason, mend=mend, trees=_trees())
+
+
+def _trees() -> TreeLimits:
+    return "soft" if usable_place() is None else "hard"
 
 
 def _failed(level: IsolationLevel, reason: str, tools: Tools) -> LevelReport:
@@ -170,7 +187,7 @@ def _restricted_lacks(interpreter: Interpreter, tools: Tools) -> str:
     if tools.landlock_abi < REQUIRED_ABI:
         return f"Landlock ABI {REQUIRED_ABI} is needed, this kernel has {tools.landlock_abi or 'none'}"
     if os.getuid() == 0:
-        barred = next(filter(None, (unreachable(path) for path in interpreter.readable)), "")
+        barred = barred_from(interpreter)
         if barred:
             return f"root must become another user, who may not enter {barred}, where the interpreter is"
     return ""
@@ -186,6 +203,7 @@ def _cache_key(interpreter: str, tools: Tools) -> str:
             "interpreter": inspect_interpreter(interpreter),
             "package": version("consilience"),
             "user": os.getuid(),
+            "trees": _trees(),
         }
     )[:32]
 

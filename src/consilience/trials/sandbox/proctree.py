@@ -17,6 +17,7 @@ from msgspec import Struct
 _TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
 _PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
 _STATE, _FIRST_TIME, _LAST_TIME = 0, 11, 15  # of stat's fields after the name: state; utime to cstime
+_START = 19  # starttime, in ticks since the machine's start
 
 
 class Usage(Struct, frozen=True):
@@ -53,6 +54,12 @@ def state(pid: int) -> str:
     """Return the state letter of proc_pid_stat(5), or "" when there is no such process."""
     fields = _stat(pid)
     return fields[_STATE] if fields else ""
+
+
+def started(pid: int) -> str:
+    """Return when a process started, in ticks, or "" when there is none: with the id it names one for ever."""
+    fields = _stat(pid)
+    return fields[_START] if fields else ""
 
 
 def usage(pids: list[int]) -> Usage:
