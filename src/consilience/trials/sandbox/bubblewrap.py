@@ -89,7 +89,8 @@ def bubblewrap_arguments(confinement: Confinement, interpreter: Interpreter) -> 
             yield from ("--symlink", str(Path(path).readlink()), path)
         else:
             yield from (option, path, path)
-    yield from ("--remount-ro", "/dev", "--remount-ro", "/")
+    # bwrap leaves /proc/sys writable to root's own id, and core_pattern is a way to run a program outside.
+    yield from ("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/")
     for name, value in confinement.environment.items():
         yield from ("--setenv", name, value)
     yield from ("--chdir", confinement.work_dir)

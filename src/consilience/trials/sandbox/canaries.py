@@ -36,7 +36,7 @@ _SCRATCH_MB, _SCRATCH_FILES = 16, 2000  # little, so that filling it is quick
 _BEAT_SECONDS = 0.005
 _QUIET_SECONDS = 0.1  # twenty beats of the daemon
 _MAXIMUM_ANSWER = 65536
-_WHERE_IT_MAY_NOT_FORK = "fork_denied exec_denied"
+_WHERE_IT_MAY_NOT_FORK = ("fork_denied", "exec_denied")
 _NEEDS_FORKING = frozenset({"memory_of_four", "fork_bomb"})
 _AMOUNTS = {
     "memory_mb": str(_LIMITS.memory_mb),
@@ -69,7 +69,11 @@ def quick_names() -> tuple[str, ...]:
 
 def full_names() -> tuple[str, ...]:
     """Return the names of all canaries, in order."""
-    return (*quick_names(), *_names(canary_hogs))
+    return (*_stated_names(), *quick_names(), *_names(canary_hogs))
+
+
+def _stated_names() -> tuple[str, ...]:
+    return tuple(attempt.__name__ for attempt in canary_reach.STATED)
 
 
 @cache
@@ -86,9 +90,9 @@ def run_canaries(sandbox: Sandbox, interpreter: str, *, full: bool = False) -> t
     """
     with canary_ground() as ground:
         run = _Run(sandbox, interpreter, ground)
-        found = {canary.name: canary for canary in run.reaching(may_fork=False)}
+        found = {canary.name: canary for canary in run.reaching(may_fork=False, full=full)}
         if full:
-            again = [canary for canary in run.reaching(may_fork=True) if not canary.held]
+            again = [canary for canary in run.reaching(may_fork=True, full=True) if not canary.held]
             found.update((canary.name, canary) for canary in again if found[canary.name].held)
         daemon = run.daemon()
         hogs = [run.hog(name) for name in _names(canary_hogs)] if full else []
@@ -103,15 +107,16 @@ class _Run:
         self._interpreter = interpreter
         self._ground = ground
 
-    def reaching(self, *, may_fork: bool) -> list[Canary]:
+    def reaching(self, *, may_fork: bool, full: bool) -> list[Canary]:
         """Try to reach what lies outside."""
-        without = _WHERE_IT_MAY_NOT_FORK if may_fork else ""
-        answers = self._answers((CALLS, REACH), {"without": without}, may_fork=may_fork)
+        stated = _stated_names()
+        without = [*(_WHERE_IT_MAY_NOT_FORK if may_fork else ()), *(() if full else stated)]
+        answers = self._answers((CALLS, REACH), {"without": " ".join(without)}, may_fork=may_fork)
         if self._ground.udp_arrived():
             answers.reached["udp_loopback"] = "a datagram arrived"
         elif "udp_loopback" in answers.reached:
             answers.reached["udp_loopback"] = ""
-        names = [name for name in quick_names()[:-1] if name not in without.split()]
+        names = [name for name in (*stated, *quick_names()[:-1]) if name not in without]
         where = " (where it may start processes)" if may_fork else ""
         return [_judge(name, answers, where) for name in names]
 

@@ -119,6 +119,24 @@ def disk_fill(places: dict[str, str]) -> str:
     return ""
 
 
+def hidden_fill(places: dict[str, str]) -> str:
+    """Write twice the space that was given into files that no folder names any more."""
+    wanted = _OVER * int(places["scratch_mb"]) * _MIB // _CHUNK
+    for folder in _folders(places):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            made = 0
+            while made < wanted:
+                file = stack.enter_context(open(f"{folder}/hidden", "wb", buffering=0))  # noqa: PTH123
+                os.unlink(f"{folder}/hidden")  # noqa: PTH108
+                if file.write(bytes(_CHUNK)) < _CHUNK:
+                    break
+                made += 1
+            if made == wanted:
+                time.sleep(_LONG_ENOUGH)
+                return f"hid {made * _CHUNK // _MIB} MB below {os.path.dirname(folder)}"  # noqa: PTH120
+    return ""
+
+
 def inode_fill(places: dict[str, str]) -> str:
     """Make four times as many empty files as were given."""
     wanted = 4 * int(places["scratch_files"])
@@ -143,4 +161,4 @@ def sparse_file(places: dict[str, str]) -> str:
     return ""
 
 
-ATTEMPTS = (memory_of_one, memory_of_four, fork_bomb, disk_fill, inode_fill, sparse_file)
+ATTEMPTS = (memory_of_one, memory_of_four, fork_bomb, disk_fill, hidden_fill, inode_fill, sparse_file)

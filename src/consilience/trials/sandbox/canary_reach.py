@@ -69,6 +69,19 @@ def signal_outside(places: dict[str, str]) -> str:
     return "may signal a process outside"
 
 
+def find_process(places: dict[str, str]) -> str:
+    """Learn whether a process outside exists, by how a signal to it is refused."""
+    for pid in map(int, places["decoys"].split()):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            continue
+        except PermissionError:
+            return "a process outside was seen"
+        return "a process outside was seen"
+    return ""
+
+
 def foreign_environment(places: dict[str, str]) -> str:
     """Read the environment of any other process, above all of pid 1 and of the parent."""
     names = ["1", str(os.getppid()), places["pid"]]
@@ -106,6 +119,15 @@ def foreign_descriptors(_places: dict[str, str]) -> str:
     return f"found descriptors {extra}" if extra else ""
 
 
+def kernel_settings(_places: dict[str, str]) -> str:
+    """Open for writing, without writing, settings by which the machine itself is ruled."""
+    for path in ("/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname", "/proc/sysrq-trigger"):
+        with contextlib.suppress(OSError):
+            os.close(os.open(path, os.O_WRONLY))
+            return f"may write {path}"
+    return ""
+
+
 def nested_user_namespace(_places: dict[str, str]) -> str:
     """Make a user namespace, the usual first step of a kernel exploit."""
     if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWUSER) != 0:
@@ -139,7 +161,10 @@ ATTEMPTS = (
     foreign_environment,
     inherited_environment,
     foreign_descriptors,
+    kernel_settings,
     nested_user_namespace,
     fork_denied,
     exec_denied,
 )
+
+STATED = (find_process,)  # of the full set only: reached at a level that is worth having all the same

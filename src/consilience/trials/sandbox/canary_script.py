@@ -41,7 +41,7 @@ def attempts_in(path: str) -> tuple[Attempt, ...]:
         code = compile(file.read(), path, "exec")
     names: dict[str, tuple[Attempt, ...]] = {"__name__": ()}
     exec(code, names)  # noqa: S102 - a file of this package
-    return names["ATTEMPTS"]
+    return (*names.get("STATED", ()), *names["ATTEMPTS"])
 
 
 def attempt_all(places: dict[str, str], attempts: list[Attempt]) -> None:

@@ -115,6 +115,29 @@ def unsafe_sandbox(interpreter: str) -> Sandbox:
     return PlainSandbox(inspect_interpreter(interpreter), usable_place())
 
 
+def sandbox_of(level: IsolationLevel, interpreter: str, *, trees: TreeLimits = "hard") -> Sandbox:
+    """Return a sandbox of a level without proving anything, to run the full set of canaries in it.
+
+    Args:
+        level: which; not `wasm`.
+        interpreter: absolute path of the Python that will run confined.
+        trees: `soft` leaves the control groups out.
+
+    Raises:
+        IsolationError: the machine lacks what the level is made of.
+    """
+    tools, inspected = find_tools(), inspect_interpreter(interpreter)
+    place = usable_place() if trees == "hard" else None
+    if level == "none":
+        return PlainSandbox(inspected, place)
+    if level == "strong" and tools.bubblewrap:
+        return BubblewrapSandbox(tools.bubblewrap[0], inspected, place)
+    reason = "bubblewrap is not installed" if level == "strong" else _restricted_lacks(inspected, tools)
+    if reason or level != "restricted":
+        raise IsolationError(f"there is no level {level} here: {reason}", hint=mend_for(level, tools))
+    return LandlockSandbox(inspected, place)
+
+
 def cached_probe(interpreter: str, *, cache_dir: Path | None = None, tools: Tools | None = None) -> Probe:
     """Probe, or return the earlier answer for the same boot, user, interpreter, tools and version.
 

@@ -7,23 +7,26 @@ Rules:
     2. A folder of the host bounds nothing: what it has gained since the start is counted, links once.
     3. What cannot be counted (too deep, not readable) counts as too much: a program that hides a folder from
        its keeper is not trusted with a disk.
-    4. Files that were unlinked while open are in no folder: a loss of half of the disk's free space is too much
-       whoever caused it.
+    4. Files that were unlinked while open are in no folder: they are counted where a process has them open. What
+       is hidden better still shows as a loss: half of the disk's free space is too much, whoever caused it.
 
 Data flow: Room -> `Gauge` before the start -> `over` every 50 ms -> "" or what overran.
-What leaks: up to 50 ms of writing; on a folder of the host, unlinked files up to half of the free space.
+What leaks: up to 50 ms of writing; on a folder of the host, files that are unlinked and only mapped or in transit,
+up to half of the free space.
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from msgspec import Struct
 
-from consilience.trials.sandbox.proctree import children
+from consilience.trials.sandbox.proctree import children, descendants
 
 _BLOCK = 512  # of st_blocks, stat(2)
 _MIB = 1 << 20
+_MOST_PROCESSES = 256
 
 
 class Room(Struct, frozen=True, kw_only=True):
@@ -54,10 +57,11 @@ class Gauge:
         self._room = room
         self._start = _count(room.folders, None)
         self._free = [_free(folder) for folder in room.folders]
+        self._disks = {os.stat(folder).st_dev for folder in room.folders}  # noqa: PTH116
 
     def over(self, helper: int) -> bool:
         """Tell whether the tree below this helper has more than its room."""
-        return self._private_over(helper) or self._folders_over() or self._disk_over()
+        return self._private_over(helper) or self._folders_over(helper) or self._disk_over()
 
     def _private_over(self, helper: int) -> bool:
         for pid in children(helper)[:1] if self._room.private else ():
@@ -67,15 +71,16 @@ class Gauge:
                     return True
         return False
 
-    def _folders_over(self) -> bool:
+    def _folders_over(self, helper: int) -> bool:
         if not self._room.folders:
             return False
+        hidden = _unlinked([helper, *descendants(helper, at_most=_MOST_PROCESSES)], self._disks)
         most = _Held(self._start.bytes + self._room.megabytes * _MIB, self._start.files + self._room.files)
         try:
             held = _count(self._room.folders, most)
         except OSError:
             return True
-        return held.bytes > most.bytes or held.files > most.files
+        return held.bytes + hidden.bytes > most.bytes or held.files + hidden.files > most.files
 
     def _disk_over(self) -> bool:
         now = [_free(folder) for folder in self._room.folders]
@@ -119,6 +124,22 @@ def _count(folders: tuple[str, ...], most: _Held | None) -> _Held:
         except FileNotFoundError:
             continue  # removed meanwhile
     return _Held(size, files)
+
+
+def _unlinked(pids: list[int], disks: set[int]) -> _Held:
+    """Add up the files of these disks that processes have open and that no folder names."""
+    sizes: dict[tuple[int, int], int] = {}
+    for pid in pids:
+        try:
+            names = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208
+        except OSError:
+            continue
+        for name in names:
+            with suppress(OSError):
+                found = os.stat(f"/proc/{pid}/fd/{name}")  # noqa: PTH116
+                if found.st_nlink == 0 and found.st_dev in disks:
+                    sizes[found.st_dev, found.st_ino] = found.st_blocks * _BLOCK
+    return _Held(sum(sizes.values()), len(sizes))
 
 
 def _size(entry: os.DirEntry[str]) -> int:
