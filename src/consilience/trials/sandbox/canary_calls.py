@@ -56,7 +56,7 @@ def _raise(code: int) -> None:
 
 
 def trace_outside(places: dict[str, str]) -> str:
-    """Attach to a process outside as its debugger."""
+    """Attach to a process outside as its debugger (ptrace)."""
 
     def attach(pid: int) -> None:
         _raise(_error(_PTRACE, _ATTACH, pid, 0, 0))
@@ -67,7 +67,7 @@ def trace_outside(places: dict[str, str]) -> str:
 
 
 def read_memory_outside(places: dict[str, str]) -> str:
-    """Read the memory of a process outside. A bad address means that the permission was given."""
+    """Read the memory of a process outside (process_vm_readv). A bad address means that the permission was given."""
     buffer = ctypes.create_string_buffer(8)
     vector = ctypes.create_string_buffer(16)
     ctypes.memmove(vector, (ctypes.c_size_t * 2)(ctypes.addressof(buffer), 8), 16)
@@ -116,7 +116,7 @@ def ioprio_outside(places: dict[str, str]) -> str:
 
 
 def end_with_parent_undone(_places: dict[str, str]) -> str:
-    """Undo the order to die with the process that started this one."""
+    """Undo the order to die with the process that started it."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(0), 0, 0, 0) != 0:
         _raise(ctypes.get_errno())
@@ -130,27 +130,27 @@ def _answers(code: int) -> str:
 
 
 def io_uring(_places: dict[str, str]) -> str:
-    """Set up a ring of no entries."""
+    """Reach io_uring, with a ring of no entries."""
     return _answers(_error(_IO_URING, 0, None))
 
 
 def bpf(_places: dict[str, str]) -> str:
-    """Give an unknown command."""
+    """Reach bpf, with an unknown command."""
     return _answers(_error(_BPF, _ANY_FLAGS, None, 0))
 
 
 def keyctl(_places: dict[str, str]) -> str:
-    """Ask for the process keyring."""
+    """Reach keyctl: ask for the process keyring."""
     return _answers(_error(_KEYCTL, _GET_KEYRING, _PROCESS_KEYRING, 0))
 
 
 def userfaultfd(_places: dict[str, str]) -> str:
-    """Ask for one with every flag."""
+    """Reach userfaultfd, with every flag."""
     return _answers(_error(_USERFAULTFD, _ANY_FLAGS))
 
 
 def perf_event_open(_places: dict[str, str]) -> str:
-    """Open an event with every flag and no attributes."""
+    """Reach perf_event_open, with every flag."""
     return _answers(_error(_PERF, None, 0, -1, -1, _ANY_FLAGS))
 
 

@@ -111,7 +111,7 @@ def _fill(folder: str, size: int, at_most: int) -> int:
 
 
 def disk_fill(places: dict[str, str]) -> str:
-    """Write twice the space that was given, in files that are small enough."""
+    """Write twice the space that was given."""
     wanted = _OVER * int(places["scratch_mb"]) * _MIB // _CHUNK
     for folder in _folders(places):
         if _fill(folder, _CHUNK, wanted):
@@ -120,7 +120,7 @@ def disk_fill(places: dict[str, str]) -> str:
 
 
 def hidden_fill(places: dict[str, str]) -> str:
-    """Write twice the space that was given into files that no folder names any more."""
+    """Write it into files that are unlinked while open."""
     wanted = _OVER * int(places["scratch_mb"]) * _MIB // _CHUNK
     for folder in _folders(places):
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):

@@ -21,13 +21,13 @@ _ESCAPED = 7
 
 
 def read_outside(places: dict[str, str]) -> str:
-    """Read a file that no rule exposes."""
+    """Read a file outside."""
     with open(places["file"]) as file:  # noqa: PTH123
         return file.read()
 
 
 def write_outside(places: dict[str, str]) -> str:
-    """Write next to it."""
+    """Write a file outside."""
     with open(places["file"] + ".written", "w") as file:  # noqa: PTH123
         file.write("x")
     return "wrote a file"
@@ -70,7 +70,7 @@ def signal_outside(places: dict[str, str]) -> str:
 
 
 def find_process(places: dict[str, str]) -> str:
-    """Learn whether a process outside exists, by how a signal to it is refused."""
+    """See that a process outside exists, by how a signal to it is refused."""
     for pid in map(int, places["decoys"].split()):
         try:
             os.kill(pid, 0)
@@ -83,7 +83,7 @@ def find_process(places: dict[str, str]) -> str:
 
 
 def foreign_environment(places: dict[str, str]) -> str:
-    """Read the environment of any other process, above all of pid 1 and of the parent."""
+    """Read the environment of another process, pid 1 and the parent above all."""
     names = ["1", str(os.getppid()), places["pid"]]
     with contextlib.suppress(OSError):
         names += os.listdir("/proc")  # noqa: PTH208
@@ -120,7 +120,7 @@ def foreign_descriptors(_places: dict[str, str]) -> str:
 
 
 def kernel_settings(_places: dict[str, str]) -> str:
-    """Open for writing, without writing, settings by which the machine itself is ruled."""
+    """Open the machine's settings for writing, such as core_pattern."""
     for path in ("/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname", "/proc/sysrq-trigger"):
         with contextlib.suppress(OSError):
             os.close(os.open(path, os.O_WRONLY))
@@ -129,7 +129,7 @@ def kernel_settings(_places: dict[str, str]) -> str:
 
 
 def nested_user_namespace(_places: dict[str, str]) -> str:
-    """Make a user namespace, the usual first step of a kernel exploit."""
+    """Make a user namespace, the usual first step into the kernel."""
     if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWUSER) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
     return "made a user namespace"
