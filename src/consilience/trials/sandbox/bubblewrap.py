@@ -20,7 +20,7 @@ from pathlib import Path
 
 from consilience.core.outcome import IsolationLevel
 from consilience.trials.sandbox.cgroups import Place
-from consilience.trials.sandbox.command import LAUNCHER, Command, limit_settings, parse_command
+from consilience.trials.sandbox.command import Command, launcher_for, limit_settings, parse_command
 from consilience.trials.sandbox.confinement import Confinement
 from consilience.trials.sandbox.interpreter import Interpreter
 from consilience.trials.sandbox.limits import resource_limits, room, sums, tree_ceiling, tree_group
@@ -56,7 +56,9 @@ class BubblewrapSandbox:
         require_paths(confinement)
         command = parse_command(confinement.argv, self._interpreter.executable)
         profile = FilterProfile(may_fork=confinement.may_fork, may_exec=True)
-        inner = command.line(self._interpreter.executable, _settings(confinement, command))
+        inner = command.line(
+            self._interpreter.executable, _settings(confinement, command), launcher_for(self._interpreter)
+        )
         with Settings() as settings, tree_group(confinement, self._place) as group:
             arguments = settings.holding(bubblewrap_arguments(confinement, self._interpreter))
             seccomp = settings.holding(build_filter(profile, platform.machine()))
@@ -99,7 +101,7 @@ def bubblewrap_arguments(confinement: Confinement, interpreter: Interpreter) -> 
 def _mounts(confinement: Confinement, interpreter: Interpreter) -> list[tuple[str, str]]:
     """Return (option, path), parents first, so that what lies deeper is laid over what holds it."""
     mounts = [("--symlink" if _is_top_link(path) else "--ro-bind", path) for path in interpreter.readable]
-    mounts += [("--ro-bind", path) for path in (LAUNCHER, *confinement.readable)]
+    mounts += [("--ro-bind", path) for path in (launcher_for(interpreter), *confinement.readable)]
     mounts += [("--bind", path) for path in confinement.writable]
     mounts.append(("--tmpfs", confinement.scratch))
     mounts += [("--tmpfs", path) for path in hidden_folders(interpreter)]

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from consilience.core.outcome import IsolationLevel
 from consilience.trials.sandbox.cgroups import Place
-from consilience.trials.sandbox.command import LAUNCHER, Command, limit_settings, parse_command
+from consilience.trials.sandbox.command import Command, launcher_for, limit_settings, parse_command
 from consilience.trials.sandbox.confinement import Confinement
 from consilience.trials.sandbox.interpreter import Interpreter
 from consilience.trials.sandbox.limits import resource_limits, room, sums
@@ -71,7 +71,9 @@ class LandlockSandbox:
         if os.getuid() == 0:
             hand_over(confinement)
         command = parse_command(confinement.argv, self._interpreter.executable)
-        line = command.line(self._interpreter.executable, self._settings(confinement, command))
+        line = command.line(
+            self._interpreter.executable, self._settings(confinement, command), launcher_for(self._interpreter)
+        )
         streams = Streams(stdin, stdout, stderr)
         if confinement.may_fork:
             return start_below_warden(line, confinement, streams, self._place)
@@ -93,7 +95,7 @@ class LandlockSandbox:
 
 def landlock_rules(confinement: Confinement, interpreter: Interpreter) -> list[tuple[str, int]]:
     """Return each path that the confined process may use, with its rights as Landlock's bits."""
-    read = (*interpreter.readable, LAUNCHER, *confinement.readable, *_SYSTEM_FACTS)
+    read = (*interpreter.readable, launcher_for(interpreter), *confinement.readable, *_SYSTEM_FACTS)
     rules = [(path, _READ) for path in read]
     rules += [(path, _WRITE) for path in (*confinement.writable, confinement.scratch)]
     rules += [(path, _DEVICE) for path in _DEVICES]

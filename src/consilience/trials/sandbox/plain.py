@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from consilience.core.outcome import IsolationLevel
 from consilience.trials.sandbox.cgroups import Place
-from consilience.trials.sandbox.command import limit_settings, parse_command
+from consilience.trials.sandbox.command import launcher_for, limit_settings, parse_command
 from consilience.trials.sandbox.confinement import Confinement
 from consilience.trials.sandbox.interpreter import Interpreter
 from consilience.trials.sandbox.limits import resource_limits, room, sums, tree_group, whole_tree_ceiling
@@ -43,7 +43,7 @@ class PlainSandbox:
         if is_real_root():
             settings += without_root(confinement, self._interpreter)
         command = parse_command(confinement.argv, self._interpreter.executable)
-        line = command.line(self._interpreter.executable, tuple(settings))
+        line = command.line(self._interpreter.executable, tuple(settings), launcher_for(self._interpreter))
         return start_below_warden(line, confinement, Streams(stdin, stdout, stderr), self._place)
 
 
