@@ -108,9 +108,9 @@ def made(problem: Callable[[], object]) -> Callable[[Path], Executor]:
 CALLED = {"honest": HONEST, **CRASHES, **HANGS}
 WHOLE = {**CALLED, **DAEMONS}
 EXECUTORS = {
-    "function": Kind(made(split_problem), artifact, CALLED, 640),
-    "openevolve": Kind(made(openevolve_problem), artifact, WHOLE, 120),
-    "command": Kind(made(command_problem), printing_artifact, WHOLE, 240),
+    "function": Kind(made(split_problem), artifact, CALLED, 520),
+    "openevolve": Kind(made(openevolve_problem), artifact, WHOLE, 150),
+    "command": Kind(made(command_problem), printing_artifact, WHOLE, 330),
 }
 
 

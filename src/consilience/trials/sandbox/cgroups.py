@@ -42,6 +42,7 @@ unset PWD OLDPWD
 exec "$@"
 """  # 0 is oneself; a shell adds PWD
 _counter = itertools.count()
+_LEFT: list[Path] = []  # groups of this process that were not empty yet; the next one made tries again
 
 
 class Place(Struct, frozen=True):
@@ -149,6 +150,7 @@ class Group:
         Raises:
             OSError: the kernel refuses.
         """
+        _LEFT[:] = [folder for folder in _LEFT if not _remove(folder, tries=1)]
         name = f"{_owner(os.getpid())}-{next(_counter)}"
         self._version = place.version
         self._folders = [Path(folder, name) for folder in place.folders]
@@ -196,9 +198,8 @@ class Group:
         return int(fields[fields.index(name) + 1]) // 1024 if name in fields else 0
 
     def remove(self) -> None:
-        """Remove it. Its processes must be dead; one that is still being taken down is waited for."""
-        for folder in self._folders:
-            _remove(folder)
+        """Kill what is left in it and remove it; what is still being taken down is waited for, or left for later."""
+        _LEFT.extend(folder for folder in self._folders if not _remove(folder))
 
 
 def _write_if_there(file: Path, text: str) -> None:
@@ -212,16 +213,25 @@ def _owner(pid: int) -> str:
     return f"{_PREFIX}-{namespace}-{pid}-{started(pid)}"
 
 
-def _remove(folder: Path) -> None:
-    for _ in range(_REMOVE_TRIES):
+def _remove(folder: Path, tries: int = _REMOVE_TRIES) -> bool:
+    """Kill a group's members and remove it; False when it is not empty yet."""
+    for _ in range(tries):
         try:
             folder.rmdir()
         except FileNotFoundError:
-            return
+            return True
         except OSError:
+            _kill_members(folder)
             time.sleep(_REMOVE_SECONDS)
         else:
-            return
+            return True
+    return False
+
+
+def _kill_members(folder: Path) -> None:
+    with suppress(OSError):
+        for member in (folder / "cgroup.procs").read_text().split():
+            os.kill(int(member), signal.SIGKILL)
 
 
 def _sweep(place: Place) -> None:
@@ -232,7 +242,4 @@ def _sweep(place: Place) -> None:
             pid = int(folder.name.split("-")[2])
             if folder.name.rpartition("-")[0] == _owner(pid):
                 continue
-            for member in (folder / "cgroup.procs").read_text().split():
-                with suppress(ProcessLookupError):
-                    os.kill(int(member), signal.SIGKILL)
             _remove(folder)
