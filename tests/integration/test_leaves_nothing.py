@@ -212,6 +212,7 @@ def test_nothing_is_left_after_trials_of_every_bad_end(which: str, monkeypatch: 
     with tempfile.TemporaryDirectory(prefix="leaves-") as name:
         folder = Path(name).resolve()
         monkeypatch.setattr("tempfile.tempdir", str(folder))
+        sandbox()
         before = traces(folder)
         executor = kind.make(folder / "work")
         for number in range(kind.trials):

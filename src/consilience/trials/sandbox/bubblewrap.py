@@ -4,7 +4,9 @@ Rules:
     1. bubblewrap itself starts with an empty environment: its own is readable inside as /proc/1/environ, and
        ``--clearenv`` does not change that. The program's environment goes through ``--setenv``.
     2. Every argument goes through a file descriptor, so that nothing shows in the host's process list.
-    3. Every writable place is a named folder or a sized tmpfs; the rest is read-only or absent.
+    3. The launcher, not bwrap, starts the target's session: until bwrap has bound its child's life to its own, their
+       process group is what ends them together.
+    4. Every writable place is a named folder or a sized tmpfs; the rest is read-only or absent.
 
 Data flow: Confinement -> mounts by depth -> arguments on a descriptor -> bwrap -> launcher -> target.
 
@@ -26,11 +28,11 @@ from consilience.trials.sandbox.interpreter import Interpreter
 from consilience.trials.sandbox.limits import resource_limits, room, sums, tree_ceiling, tree_group
 from consilience.trials.sandbox.process import HeldProcess
 from consilience.trials.sandbox.seccomp import FilterProfile, build_exec_denial, build_filter
-from consilience.trials.sandbox.spawn import Settings, Streams, require_paths, spawn
+from consilience.trials.sandbox.spawn import Settings, Streams, keeper, require_paths, spawn
 
 _MIB = 1 << 20
 _ISOLATION = (
-    *("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session", "--as-pid-1"),
+    *("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--as-pid-1"),
     *("--cap-drop", "ALL", "--hostname", "sandbox"),
 )
 
@@ -131,7 +133,11 @@ def _is_top_link(path: str) -> bool:
 
 def _settings(confinement: Confinement, command: Command) -> tuple[str, ...]:
     limits = limit_settings(resource_limits(confinement, count_tasks=True))
-    unset = () if "PWD" in confinement.environment else ("unset=PWD",)  # bwrap adds it
+    first = (
+        "session=1",
+        f"keeper={keeper()}",
+        *(() if "PWD" in confinement.environment else ("unset=PWD",)),
+    )  # bwrap adds PWD
     if confinement.may_fork or command.form == "exec":
-        return (*unset, *limits)
-    return (*unset, *limits, f"seccomp={build_exec_denial(platform.machine()).hex()}")
+        return (*first, *limits)
+    return (*first, *limits, f"seccomp={build_exec_denial(platform.machine()).hex()}")

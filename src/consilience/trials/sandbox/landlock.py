@@ -31,7 +31,7 @@ from consilience.trials.sandbox.plain import start_below_warden
 from consilience.trials.sandbox.process import HeldProcess
 from consilience.trials.sandbox.root import SPARE_USER, hand_over
 from consilience.trials.sandbox.seccomp import FilterProfile, build_filter
-from consilience.trials.sandbox.spawn import Streams, require_paths, spawn
+from consilience.trials.sandbox.spawn import Streams, keeper, require_paths, spawn
 
 REQUIRED_ABI = 6
 _CREATE_RULESET = 444
@@ -71,9 +71,8 @@ class LandlockSandbox:
         if os.getuid() == 0:
             hand_over(confinement)
         command = parse_command(confinement.argv, self._interpreter.executable)
-        line = command.line(
-            self._interpreter.executable, self._settings(confinement, command), launcher_for(self._interpreter)
-        )
+        settings = self._settings(confinement, command)
+        line = command.line(self._interpreter.executable, settings, launcher_for(self._interpreter))
         streams = Streams(stdin, stdout, stderr)
         if confinement.may_fork:
             return start_below_warden(line, confinement, streams, self._place)
@@ -88,6 +87,7 @@ class LandlockSandbox:
             *limit_settings(resource_limits(confinement, count_tasks=root)),
             *((f"uid={SPARE_USER}",) if root else ()),
             "with-parent=1",
+            *(() if confinement.may_fork else (f"keeper={keeper()}",)),  # a warden looks for itself
             *(f"landlock={rights}:{path}" for path, rights in landlock_rules(confinement, self._interpreter)),
             f"seccomp={build_filter(profile, platform.machine()).hex()}",
         )

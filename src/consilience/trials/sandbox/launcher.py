@@ -7,7 +7,8 @@ Rules:
 
 Data flow: ``launcher.py KEY=VALUE... -- FORM TARGET ARGUMENT...`` -> limits -> script, code, module or exec.
 Keys: ``rlimit`` NUMBER:VALUE, ``uid`` NUMBER, ``landlock`` RIGHTS:PATH, ``seccomp`` HEX, ``unset`` NAME,
-``with-parent`` 1 (die with it), ``userns`` 1 (become a nobody without capabilities in a user namespace).
+``with-parent`` 1 (die with it), ``userns`` 1 (become a nobody without capabilities in a user namespace),
+``keeper`` DESCRIPTOR (of a pipe: stop if its other end is closed, else close it), ``session`` 1 (start one).
 """
 
 from __future__ import annotations
@@ -90,6 +91,17 @@ def _libc(name: str, *arguments: object) -> int:
     return result
 
 
+def _stop_if_orphaned(keeper: int) -> None:
+    """Stop where our starter is dead already: it was too early for the order to die with it."""
+    try:
+        orphaned = os.read(keeper, 1) == b""
+    except BlockingIOError:
+        orphaned = False
+    if orphaned:
+        os._exit(FAILED)
+    os.close(keeper)
+
+
 def _call(number: int, *arguments: object) -> int:
     return _libc("syscall", number, *arguments)
 
@@ -148,6 +160,10 @@ def _limit(settings: dict[str, list[str]]) -> None:
         _leave_root_behind()
     if "with-parent" in settings:  # after the user, for changing it forgets this
         _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
+    if "session" in settings:
+        os.setsid()
+    for keeper in settings.get("keeper", []):
+        _stop_if_orphaned(int(keeper))
     if "landlock" in settings or "seccomp" in settings:
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     if "landlock" in settings:

@@ -39,7 +39,7 @@ class PlainSandbox:
             IsolationError: we are root, and there is no way to take root's powers from it.
         """
         require_paths(confinement)
-        settings = [*limit_settings(resource_limits(confinement, count_tasks=False))]
+        settings = [*limit_settings(resource_limits(confinement, count_tasks=False)), "with-parent=1"]
         if is_real_root():
             settings += without_root(confinement, self._interpreter)
         command = parse_command(confinement.argv, self._interpreter.executable)

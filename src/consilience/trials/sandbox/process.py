@@ -113,6 +113,8 @@ class HeldProcess:
     def _reap(self) -> Exit:
         with self._lock:
             if self._exit is None:
+                with suppress(ProcessLookupError):  # the helper's group: what it had not yet bound to its own life
+                    os.killpg(self._process.pid, signal.SIGKILL)
                 _pid, status, used = os.wait4(self._process.pid, 0)
                 self._process.returncode = os.waitstatus_to_exitcode(status)
                 os.close(self._ready)
