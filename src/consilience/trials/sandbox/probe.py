@@ -3,7 +3,8 @@
 Rules:
     1. The first level, from the strongest down, whose canaries all held is the level; nothing else is.
     2. A level that failed says why and how to mend it.
-    3. A cached answer holds for one boot, user, interpreter, set of tools and version of this package.
+    3. A cached answer holds for one boot, user, interpreter, set of tools, control groups or none, and version of
+       this package.
 
 Data flow: interpreter + Tools -> a sandbox for each level -> canaries -> Probe -> (cache) -> Sandbox.
 """
@@ -225,6 +226,7 @@ def _cache_key(interpreter: str, tools: Tools) -> str:
             "binaries": [[path, Path(path).stat().st_mtime_ns // 1_000_000] for path in tools.bubblewrap],
             "interpreter": inspect_interpreter(interpreter),
             "package": version("consilience"),
+            "code": max(file.stat().st_mtime_ns // 1_000_000 for file in Path(__file__).parent.glob("*.py")),
             "user": os.getuid(),
             "trees": _trees(),
         }
