@@ -18,6 +18,7 @@ up to half of the free space.
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 
 from msgspec import Struct
@@ -27,6 +28,7 @@ from consilience.trials.sandbox.proctree import children, descendants
 _BLOCK = 512  # of st_blocks, stat(2)
 _MIB = 1 << 20
 _MOST_PROCESSES = 256
+_REST = 4  # times what a count of folders took passes until the next: a fifth of a core at most, however many files
 
 
 class Room(Struct, frozen=True, kw_only=True):
@@ -56,12 +58,13 @@ class Gauge:
     def __init__(self, room: Room) -> None:
         self._room = room
         self._start = _count(room.folders, None)
+        self._next_count = 0.0
         self._free = [_free(folder) for folder in room.folders]
         self._disks = {os.stat(folder).st_dev for folder in room.folders}  # noqa: PTH116
 
     def over(self, helper: int) -> bool:
         """Tell whether the tree below this helper has more than its room."""
-        return self._private_over(helper) or self._folders_over(helper) or self._disk_over()
+        return self._private_over(helper) or self._disk_over() or self._folders_over(helper)
 
     def _private_over(self, helper: int) -> bool:
         for pid in children(helper)[:1] if self._room.private else ():
@@ -72,8 +75,15 @@ class Gauge:
         return False
 
     def _folders_over(self, helper: int) -> bool:
-        if not self._room.folders:
+        started = time.monotonic()
+        if not self._room.folders or started < self._next_count:
             return False
+        over = self._count_over(helper)
+        now = time.monotonic()
+        self._next_count = now + _REST * (now - started)
+        return over
+
+    def _count_over(self, helper: int) -> bool:
         hidden = _unlinked([helper, *descendants(helper, at_most=_MOST_PROCESSES)], self._disks)
         most = _Held(self._start.bytes + self._room.megabytes * _MIB, self._start.files + self._room.files)
         try:
