@@ -10,7 +10,6 @@ Data flow: TrialRequest -> Starter -> Child -> call -> Reply or Failure.
 
 from __future__ import annotations
 
-import time
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -18,9 +17,11 @@ from msgspec import Struct
 
 from consilience.core.outcome import Failure
 from consilience.core.ports import TrialRequest
+from consilience.trials.executors.arrays import ArrayHeader, all_finite, check_arrays, encode_frame, with_arrays
 from consilience.trials.executors.candidate_start import Starter
 from consilience.trials.executors.child import Child
 from consilience.trials.executors.classify import capped, ended_badly, raised
+from consilience.trials.executors.cpu_clock import tree_cpu_seconds
 from consilience.trials.executors.messages import NotPlainError, check_plain, decode_line, encode_line
 from consilience.trials.executors.pipes import Lines, Pump
 from consilience.trials.sandbox.confinement import Exit
@@ -42,6 +43,14 @@ class Reply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     value: Any = None
     error: RaisedError | None = None
     stage: Literal["", "import", "call", "answer"] = ""
+    body: int = 0
+    arrays: list[ArrayHeader] = []
+
+
+class ArrayReply(Reply, frozen=True, kw_only=True):
+    """An answer with arrays, whose bytes were checked."""
+
+    raw: bytes
 
 
 class CandidateProcess:
@@ -71,20 +80,24 @@ class CandidateProcess:
     def call(self, message: Any, pump: Pump, deadline: float) -> Reply | Failure:
         """Pass one call in and its answer out, in lock-step."""
         child, lines = self._running, self._lines
-        child.inbox.put(encode_line(message))
+        child.inbox.put(encode_frame(message))
         limit_kb = self._request.limits.output_kb
         in_time = pump.run(lambda: lines.settled or child.ended or child.flooded(limit_kb), deadline)
-        line = lines.take()
+        frame = lines.take_frame()
         if lines.overflow:
             return Failure(reason="invalid_output", message=f"the candidate's answer is over {limit_kb} kB")
         if child.flooded(limit_kb):
             return Failure(reason="invalid_output", message=Child.flood_message(limit_kb))
-        if line is not None:
-            return _reply(line)
+        if frame is not None:
+            return _reply(*frame)
         if in_time:
             return self.gone(pump)
         seconds = self._request.limits.wall_seconds
         return Failure(reason="timeout", message=f"the candidate did not answer within the trial's {seconds:g} s")
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that it has used since it was started, in or out of its turn."""
+        return tree_cpu_seconds(self._child.pid) if self._child and not self._child.ended else 0.0
 
     def disturbed(self) -> bool:
         """Tell whether it has spoken unasked, flooded its log, or ended."""
@@ -144,18 +157,25 @@ def as_failure(reply: Reply) -> Failure | None:
     return raised(error.type, error.errno, error.message)
 
 
-def answer_line(reply: Reply, started: float) -> dict[str, Any]:
-    """Return what the evaluator is told, with the wall time that the recorder took."""
-    seconds = time.monotonic() - started
-    if reply.error is None:
-        return {"value": reply.value, "seconds": seconds}
-    return {"error": {"type": reply.error.type, "message": reply.error.message}, "seconds": seconds}
+def answer_message(reply: Reply, seconds: float, cpu_seconds: float) -> dict[str, Any]:
+    """Return what the evaluator is told, with the wall and CPU time that the recorder took."""
+    times = {"seconds": seconds, "cpu_seconds": cpu_seconds}
+    if reply.error is not None:
+        return {"error": {"type": reply.error.type, "message": reply.error.message}, **times}
+    message = {"value": reply.value, **times}
+    return with_arrays(message, reply.arrays, reply.raw) if isinstance(reply, ArrayReply) else message
 
 
-def _reply(line: bytes) -> Reply | Failure:
+def _reply(line: bytes, raw: bytes) -> Reply | Failure:
     try:
         reply = decode_line(line, Reply)
         check_plain(reply.value)
+        check_arrays(reply, [reply.value], (line, raw))
     except NotPlainError as error:
         return Failure(reason="invalid_output", message=capped(f"the candidate's answer is not strict JSON: {error}"))
-    return reply
+    if not reply.arrays:
+        return reply
+    if not all_finite(reply.arrays, raw):
+        refused = RaisedError(type="ValueError", message=f"{_NAN_REFUSED} in an array: NaN or infinity")
+        return Reply(error=refused, stage="answer")
+    return ArrayReply(value=reply.value, body=reply.body, arrays=reply.arrays, raw=raw)

@@ -20,10 +20,10 @@ from consilience.core.ports import LoadedProblem, TrialRequest
 from consilience.core.problem import Objective
 from consilience.core.study import ExecutionPolicy
 from consilience.trials.executors import folders
-from consilience.trials.executors.candidate_process import CandidateProcess, answer_line, as_failure
+from consilience.trials.executors.candidate_process import CandidateProcess, answer_message, as_failure
 from consilience.trials.executors.candidate_start import ForkStarter, FreshStarter, Starter
 from consilience.trials.executors.classify import capped
-from consilience.trials.executors.evaluator_process import EvaluatorProcess, Report, own_error
+from consilience.trials.executors.evaluator_process import EvaluatorProcess, Report, call_message, own_error
 from consilience.trials.executors.interpreters import executable_of, inspect_interpreter
 from consilience.trials.executors.logs import joined_log
 from consilience.trials.executors.pipes import Pump
@@ -164,14 +164,14 @@ class _Trial:
         started = time.monotonic()
         if not self._candidate.started and (refused := self._candidate.start(self._pump)):
             return refused
-        call = {"name": report.name, "args": report.args, "kwargs": report.kwargs}
-        reply = self._candidate.call(call, self._pump, self._deadline)
+        reply = self._candidate.call(call_message(report), self._pump, self._deadline)
         if isinstance(reply, Failure):
             return reply
         self._raised = as_failure(reply)
         if self._raised and self._raised.reason == "memory":
             return self._raised
-        self._evaluator.send(answer_line(reply, started))
+        seconds = time.monotonic() - started
+        self._evaluator.send(answer_message(reply, seconds, self._candidate.cpu_seconds()))
         return None
 
     def _verdict(self, report: Report) -> Result:

@@ -43,6 +43,8 @@ class Candidate:
     Attributes:
         parameters: the values of the problem's parameters.
         seconds: wall time of the last call, taken by the recorder outside both processes.
+        cpu_seconds: CPU time that the candidate's process has used in this trial up to the last answer: its
+            start, its calls, and whatever it does between them.
         Error: the exception that a failing call raises, for ``except candidate.Error``.
     """
 
@@ -50,7 +52,7 @@ class Candidate:
 
     def __init__(self, parameters: dict[str, Any], exchange: Callable[[Any], Any]) -> None:
         self.parameters = parameters
-        self.seconds = 0.0
+        self.seconds = self.cpu_seconds = 0.0
         self._exchange = exchange
 
     def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
@@ -60,7 +62,7 @@ class Candidate:
             CandidateError: it raised or returned something else than finite plain data.
         """
         answer = self._exchange({"op": "call", "name": name, "args": args, "kwargs": kwargs})
-        self.seconds = answer["seconds"]
+        self.seconds, self.cpu_seconds = answer["seconds"], answer["cpu_seconds"]
         if "error" in answer:
             raise CandidateError(answer["error"]["type"], answer["error"]["message"])
         return answer["value"]
