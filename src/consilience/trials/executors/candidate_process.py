@@ -21,7 +21,7 @@ from consilience.trials.executors.arrays import ArrayHeader, all_finite, check_a
 from consilience.trials.executors.candidate_start import Starter
 from consilience.trials.executors.child import Child
 from consilience.trials.executors.classify import capped, ended_badly, raised
-from consilience.trials.executors.cpu_clock import tree_cpu_seconds
+from consilience.trials.executors.cpu_clock import TreeClock
 from consilience.trials.executors.messages import NotPlainError, check_plain, decode_line, encode_line
 from consilience.trials.executors.pipes import Lines, Pump
 from consilience.trials.sandbox.confinement import Exit
@@ -60,6 +60,7 @@ class CandidateProcess:
         self._starter = starter
         self._request = request
         self._child: Child | None = None
+        self._clock: TreeClock | None = None
 
     @property
     def started(self) -> bool:
@@ -97,7 +98,10 @@ class CandidateProcess:
 
     def cpu_seconds(self) -> float:
         """Return the CPU time that it has used since it was started, in or out of its turn."""
-        return tree_cpu_seconds(self._child.pid) if self._child and not self._child.ended else 0.0
+        if self._child is None:
+            return 0.0
+        self._clock = self._clock or TreeClock(self._child.pid)
+        return self._clock.seconds()
 
     def disturbed(self) -> bool:
         """Tell whether it has spoken unasked, flooded its log, or ended."""

@@ -38,8 +38,10 @@ MEMORY_LEAST_MB = 8192
 class Report(Struct, frozen=True, kw_only=True):
     """One line from the evaluator."""
 
-    op: Literal["ready", "call", "metrics", "invalid", "candidate_error", "error"]
+    op: Literal["ready", "call", "reference", "metrics", "invalid", "candidate_error", "error"]
     name: str = ""
+    to: int = 0
+    source: str = ""
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     metrics: dict[str, float] = {}
