@@ -70,7 +70,7 @@ class Bench:
     @property
     def names(self) -> dict[str, str]:
         """The folders of fresh processes, and what stands for them in texts."""
-        return {str(folder): name for folder, name in zip(self._folders, self._names(), strict=True)}
+        return {str(folder): name for folder, name in zip(self._folders, self._names(), strict=False)}
 
     def called(self, number: int) -> CandidateProcess | Failure:
         """Return the candidate (0) or a reference."""
