@@ -35,6 +35,10 @@ MEMORY_FACTOR = 4  # the evaluator may use this many times the candidate's memor
 MEMORY_LEAST_MB = 8192
 
 
+PACKAGE = Path(__file__).resolve().parents[2]
+"""The folder of the package `consilience`: its helpers are found there by interpreters that lack the package."""
+
+
 class Report(Struct, frozen=True, kw_only=True):
     """One line from the evaluator."""
 
@@ -166,6 +170,7 @@ class EvaluatorProcess:
                 "name": entry.stem,
                 "entry": str(entry),
                 "memory_bytes": memory_mb << 20,
+                "helpers": str(PACKAGE),
             }
         )
 
