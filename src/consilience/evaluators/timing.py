@@ -13,8 +13,9 @@ Rules:
        turns; which goes first alternates. The clock is the recorder's: neither can touch it.
     2. No input is used twice, and every answer is compared with the reference's, warm-up included: one wrong answer
        fails the trial.
-    3. A call costs its wall time, or the CPU time since the answer before, whichever is more. So work that is done
-       between the calls, or on further threads, is paid for, and so is keeping the CPU from the reference.
+    3. A call costs the CPU time that the process has used since its answer before, all threads together, by the
+       kernel's account. So work between the calls and on further threads is paid for, and other load on the machine,
+       which makes wall times useless, hardly shows. Outside its turn each is held still.
     4. What is too short for the channel is refused, with the advice to put more into one call.
 
 Data flow: inputs -> warm-up -> pairs of costs -> ratios -> median and quartiles.
@@ -29,21 +30,23 @@ import hashlib
 import math
 import pickle
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import median, quantiles
 from typing import Any
 
 WARM_UP = 3
 """Default number of calls before the timed ones: the first starts the process and fills caches."""
 
+TRIPS = 5
+"""How often the way there and back is measured for each input of the warm-up."""
+
 LEAST_PAIRS = 5
 """Fewer give no quartiles worth the name."""
 
 LEAST_TRIPS = 20
-"""A call of the reference has to take this many times the way there and back, which then is at most 5 % of it.
+"""A call of the reference has to cost this many times the way there and back, which then is at most 5 % of it.
 
-Measured: about 0.1 ms for a small call in level strong on two cores, with 1 in 20 above 2 ms when the machine is busy;
-about 6 ms for 8 MB of array (benchmarks/channel.py).
+Measured on two cores, level strong: TRIPMEASURE
 """
 
 
@@ -59,35 +62,35 @@ class Timing:
         speedup: the median over pairs of the reference's cost divided by the candidate's; above 1 is faster.
         low: the lower quartile of these ratios.
         high: the upper quartile.
+        wall_speedup: the median of the ratios of wall times: only on a machine with nothing else to do is it as good.
         pairs: how many there are.
-        seconds: the candidate's median cost of a call.
+        seconds: the candidate's median cost of a call, in CPU seconds.
         reference_seconds: the reference's.
-        trip_seconds: the way there and back, which is in both of them. No speedup above
+        trip_seconds: the cost of the way there and back, which is in both of them. No speedup above
             ``reference_seconds / trip_seconds`` can be seen.
-        cpu_seconds: of the candidate in the whole trial: its start and imports, warm-up, calls, and between them.
-        reference_cpu_seconds: of the reference.
+        total_seconds: CPU time of the candidate in the whole trial: its start and imports, warm-up and calls.
+        reference_total_seconds: that of the reference.
     """
 
     speedup: float
     low: float
     high: float
+    wall_speedup: float
     pairs: int
     seconds: float
     reference_seconds: float
     trip_seconds: float
-    cpu_seconds: float
-    reference_cpu_seconds: float
+    total_seconds: float
+    reference_total_seconds: float
 
     def metrics(self) -> dict[str, float]:
-        """Return the figures as metrics: speedup with its quartiles, median costs, and CPU time of the whole trial."""
+        """Return the figures as metrics, all but the number of pairs. Name your objective `speedup`."""
+        found = asdict(self)
         return {
-            "speedup": self.speedup,
-            "speedup_low": self.low,
-            "speedup_high": self.high,
-            "seconds": self.seconds,
-            "reference_seconds": self.reference_seconds,
-            "cpu_seconds": self.cpu_seconds,
-            "reference_cpu_seconds": self.reference_cpu_seconds,
+            "speedup": found.pop("speedup"),
+            "speedup_low": found.pop("low"),
+            "speedup_high": found.pop("high"),
+            **{name: value for name, value in found.items() if name != "pairs"},
         }
 
 
@@ -111,8 +114,8 @@ def time_calls(
 
     Raises:
         candidate.Error: a call failed, or an answer is wrong. Not caught, the trial fails.
-        TooFastError: the reference takes less than `LEAST_TRIPS` times the way there and back.
-        ValueError: too few inputs, or one that was there before.
+        TooFastError: the reference costs less than `LEAST_TRIPS` times the way there and back.
+        ValueError: too few inputs, one that was there before, or no clock for another process's CPU time here.
     """
     if warm_up < 1:
         raise ValueError("warm_up has to be at least 1: the first call starts the process")
@@ -125,6 +128,14 @@ def time_calls(
     return race.result()
 
 
+@dataclass(frozen=True)
+class _Cost:
+    """What one call took."""
+
+    cpu: float
+    wall: float
+
+
 @dataclass
 class _Race:
     """One comparison as it goes on."""
@@ -133,14 +144,19 @@ class _Race:
     reference: Any
     name: str
     compare: Callable[[Any, Any], bool]
-    costs: list[tuple[float, float]] = field(default_factory=list)
+    costs: list[tuple[_Cost, _Cost]] = field(default_factory=list)
     trips: list[float] = field(default_factory=list)
     seen: set[bytes] = field(default_factory=set)
 
     def warm_up(self, arguments: tuple[Any, ...]) -> None:
-        """Call both, and measure what the way there and back takes with such arguments."""
+        """Call both, and measure what the way there and back costs with such arguments."""
         self._both(arguments)
-        self.trips += [self.reference.trip(*arguments) for _ in range(3)]
+        if self.reference.cpu_seconds <= 0:
+            raise ValueError("this system has no clock for another process's CPU time, so nothing can be timed here")
+        for _ in range(TRIPS):
+            before = self.reference.cpu_seconds
+            self.reference.trip(*arguments)
+            self.trips.append(self.reference.cpu_seconds - before)
 
     def pair(self, arguments: tuple[Any, ...]) -> None:
         """Call both, and note what it cost."""
@@ -150,25 +166,25 @@ class _Race:
         """Sum up."""
         if len(self.costs) < LEAST_PAIRS:
             raise ValueError(f"{len(self.costs)} inputs after the warm-up; at least {LEAST_PAIRS} are needed")
-        mine, other = median(cost for cost, _ in self.costs), median(cost for _, cost in self.costs)
+        mine, other = median(cost.cpu for cost, _ in self.costs), median(cost.cpu for _, cost in self.costs)
         trip = median(self.trips)
         if other < LEAST_TRIPS * trip:
             raise TooFastError(_advice(other, trip))
-        ratios = [reference / candidate for candidate, reference in self.costs]
-        low, middle, high = quantiles(ratios, n=4, method="inclusive")
+        low, middle, high = quantiles([other.cpu / mine.cpu for mine, other in self.costs], n=4, method="inclusive")
         return Timing(
             speedup=middle,
             low=low,
             high=high,
-            pairs=len(ratios),
+            wall_speedup=median(other.wall / mine.wall for mine, other in self.costs),
+            pairs=len(self.costs),
             seconds=mine,
             reference_seconds=other,
             trip_seconds=trip,
-            cpu_seconds=self.candidate.cpu_seconds,
-            reference_cpu_seconds=self.reference.cpu_seconds,
+            total_seconds=self.candidate.cpu_seconds,
+            reference_total_seconds=self.reference.cpu_seconds,
         )
 
-    def _both(self, arguments: tuple[Any, ...]) -> tuple[float, float]:
+    def _both(self, arguments: tuple[Any, ...]) -> tuple[_Cost, _Cost]:
         """Call both in turns, compare the answers, and return what each cost."""
         self._check_new(arguments)
         if len(self.seen) % 2:
@@ -181,10 +197,10 @@ class _Race:
             raise self.candidate.WrongAnswer(f"{self.name} gave a wrong answer to input {len(self.seen) - 1}")
         return cost, other
 
-    def _call(self, called: Any, arguments: tuple[Any, ...]) -> tuple[Any, float]:
+    def _call(self, called: Any, arguments: tuple[Any, ...]) -> tuple[Any, _Cost]:
         before = called.cpu_seconds
         answer = called.call(self.name, *copy.deepcopy(arguments))
-        return answer, max(called.seconds, called.cpu_seconds - before)
+        return answer, _Cost(cpu=called.cpu_seconds - before, wall=called.seconds)
 
     def _check_new(self, arguments: tuple[Any, ...]) -> None:
         digest = hashlib.sha256(pickle.dumps(arguments)).digest()
@@ -196,6 +212,6 @@ class _Race:
 def _advice(seconds: float, trip: float) -> str:
     times = math.ceil(LEAST_TRIPS * trip / seconds)
     return (
-        f"too little to time: a call of the reference takes {1000 * seconds:.3g} ms, the way there and back"
+        f"too little to time: a call of the reference costs {1000 * seconds:.3g} ms, the way there and back"
         f" {1000 * trip:.3g} ms. Put at least {times} times the work into one call: a list of inputs, or a larger one"
     )

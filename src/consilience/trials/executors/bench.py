@@ -5,7 +5,9 @@ Rules:
        and seed, a process of its own.
     2. Once there is a reference, candidate and reference are both started fresh: a warm process forks one child at
        a time, and what is compared must have come to be in one way.
-    3. What a reference does wrong is the evaluator's fault, never the candidate's.
+    3. Where there is a reference, each is held still outside its turn: nothing is computed ahead, and neither takes
+       the CPU from the other.
+    4. What a reference does wrong is the evaluator's fault, never the candidate's.
 
 Data flow: evaluator's {reference} -> `add_reference` -> CandidateProcess -> calls, relayed as the candidate's are.
 """
@@ -86,9 +88,9 @@ class Bench:
         if len(self._called) > MOST_REFERENCES:
             return Failure(reason="evaluator_error", message=f"more than {MOST_REFERENCES} references in one trial")
         if not self.compares:
-            self._called = [CandidateProcess(self._starter(), self._request)]
+            self._called = [CandidateProcess(self._starter(), self._request, held=True)]
         own = msgspec.structs.replace(self._request, artifact=Artifact(files=(ArtifactFile(_FILE, source),)))
-        self._called.append(ReferenceProcess(self._starter(), own))
+        self._called.append(ReferenceProcess(self._starter(), own, held=True))
         return len(self._called) - 1
 
     def disturbed(self) -> bool:

@@ -21,9 +21,9 @@ from consilience.trials.executors.arrays import ArrayHeader, all_finite, check_a
 from consilience.trials.executors.candidate_start import Starter
 from consilience.trials.executors.child import Child
 from consilience.trials.executors.classify import capped, ended_badly, raised
-from consilience.trials.executors.cpu_clock import TreeClock
 from consilience.trials.executors.messages import NotPlainError, check_plain, decode_line, encode_line
 from consilience.trials.executors.pipes import Lines, Pump
+from consilience.trials.executors.tree import Tree
 from consilience.trials.sandbox.confinement import Exit
 
 _NAN_REFUSED = "Out of range float values"  # how the json module says that a number is not finite
@@ -56,11 +56,13 @@ class ArrayReply(Reply, frozen=True, kw_only=True):
 class CandidateProcess:
     """One candidate in its sandbox, for one trial."""
 
-    def __init__(self, starter: Starter, request: TrialRequest) -> None:
+    def __init__(self, starter: Starter, request: TrialRequest, *, held: bool = False) -> None:
+        """Prepare for a trial; `held` keeps it still outside its turn."""
         self._starter = starter
         self._request = request
+        self._held = held
         self._child: Child | None = None
-        self._clock: TreeClock | None = None
+        self._tree: Tree | None = None
 
     @property
     def started(self) -> bool:
@@ -74,12 +76,21 @@ class CandidateProcess:
             message = "the evaluator calls a function, but the candidate has no Python file"
             return Failure(reason="evaluator_error", message=message)
         self._child, line = self._starter.start(self._request, PurePosixPath(entry))
+        self._tree = Tree(self._child.pid)
         self._child.join(pump)
         self._child.inbox.put(encode_line(line))
         return None
 
     def call(self, message: Any, pump: Pump, deadline: float) -> Reply | Failure:
         """Pass one call in and its answer out, in lock-step."""
+        if self._tree and self._held:
+            self._tree.let_go()
+        reply = self._exchange(message, pump, deadline)
+        if self._tree and self._held and not self._running.ended:
+            self._tree.hold()
+        return reply
+
+    def _exchange(self, message: Any, pump: Pump, deadline: float) -> Reply | Failure:
         child, lines = self._running, self._lines
         child.inbox.put(encode_frame(message))
         limit_kb = self._request.limits.output_kb
@@ -98,10 +109,7 @@ class CandidateProcess:
 
     def cpu_seconds(self) -> float:
         """Return the CPU time that it has used since it was started, in or out of its turn."""
-        if self._child is None:
-            return 0.0
-        self._clock = self._clock or TreeClock(self._child.pid)
-        return self._clock.seconds()
+        return self._tree.cpu_seconds() if self._tree else 0.0
 
     def disturbed(self) -> bool:
         """Tell whether it has spoken unasked, flooded its log, or ended."""
