@@ -152,6 +152,35 @@ def test_arrays_that_are_refused(make: Make, answer: str, expected: str, words: 
     assert words in outcome.failure.message
 
 
+FORGED_FRAME = """
+import os, time
+LINE = b'{"body":16,"arrays":[{"dtype":"float64","shape":[2]}],"value":{"$array":0}}\\n'
+def run(seed):
+    for descriptor in range(100, 104):
+        try:
+            os.write(descriptor, LINE + bytes(COUNT))
+        except OSError:
+            pass
+    END
+"""
+
+
+@pytest.mark.parametrize(
+    ("count", "end", "expected"),
+    [
+        (8, "os._exit(0)", "crash"),
+        (8, "time.sleep(60)", "timeout"),
+        (17, "time.sleep(60)", "invalid_output"),
+        (8 + 1 + 300_000, "time.sleep(60)", "invalid_output"),
+    ],
+)
+def test_a_frame_of_another_length_than_announced_fails(make: Make, count: int, end: str, expected: str) -> None:
+    evaluator = "import time\ndef evaluate(c, seed):\n    c.call('run', 1)\n    time.sleep(0.2)\n    return 1.0\n"
+    program = FORGED_FRAME.replace("COUNT", str(count)).replace("END", end)
+    outcome = run(make(evaluator), program)
+    assert reason(outcome) == expected, outcome
+
+
 def test_argument_arrays_may_be_large_and_hold_nan(make: Make) -> None:
     executor = make(
         "import numpy as np\ndef evaluate(candidate, seed):\n"
