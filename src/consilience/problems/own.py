@@ -10,7 +10,6 @@ Data flow: problem.toml -> `schema` (shape) -> `checks` (meaning) -> LoadedProbl
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,8 +21,10 @@ from consilience.core.study import StudySettings
 from consilience.problems import checks
 from consilience.problems.decode import decode
 from consilience.problems.faults import require
-from consilience.problems.files import digest_bytes, digest_files, expand, inside, read_bytes, read_text
-from consilience.problems.options import LoadOptions, find_interpreter
+from consilience.problems.files import digest_bytes, digest_files, expand, inside, read_bytes, read_text, read_toml
+from consilience.problems.granting import missing_warnings, read_grants
+from consilience.problems.interpreters import find_interpreter
+from consilience.problems.options import LoadOptions
 from consilience.problems.schema import DEFAULT_TRIALS, EvaluatorTable, ProblemFile
 from consilience.problems.sources import defines, parse_python
 from consilience.problems.surface import make_surface
@@ -39,7 +40,7 @@ def load_own(root: Path, options: LoadOptions = LoadOptions()) -> LoadedProblem:
         ProblemError: anything in the folder is wrong.
     """
     root = root.resolve()
-    raw = _read_toml(root / FILE)
+    raw = read_toml(root / FILE, FILE)
     table = decode(raw, ProblemFile, FILE)
     checks.check_objective(table.objective, FILE)
     checks.check_limits(table.limits, FILE)
@@ -48,6 +49,7 @@ def load_own(root: Path, options: LoadOptions = LoadOptions()) -> LoadedProblem:
     surface, baseline = make_surface(texts, parameters, (FILE, "artifact.files"))
     support = _read_support(root, table.evaluator)
     _check_disjoint(texts, support, "artifact.files", "the evaluator's files")
+    grants = read_grants(table.sandbox, FILE)
     problem = Problem(
         name=table.name or root.name,
         goal=table.goal,
@@ -57,6 +59,7 @@ def load_own(root: Path, options: LoadOptions = LoadOptions()) -> LoadedProblem:
         data=_data(root, table, {*texts, *support}),
         constraints=tuple(checks.read_constraint(text, (FILE, "constraints")) for text in table.constraints),
         limits=table.limits,
+        environment=table.sandbox.environment,
     )
     return LoadedProblem(
         problem=problem,
@@ -65,19 +68,10 @@ def load_own(root: Path, options: LoadOptions = LoadOptions()) -> LoadedProblem:
         study=_study(table),
         support=support,
         interpreter=_interpreter(root, table, options),
+        grants=grants,
         stated=_stated(raw),
+        warnings=missing_warnings(grants),
     )
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    text = read_text(path, (FILE, ""))
-    try:
-        return tomllib.loads(text)
-    except RecursionError as error:
-        raise ProblemError(FILE, "", found="a value nested beyond reading", expected="valid TOML") from error
-    except tomllib.TOMLDecodeError as error:
-        hint = "strings need quotes, and true and false are lower-case"
-        raise ProblemError(FILE, "", found=f"a syntax error: {error}", expected="valid TOML", hint=hint) from error
 
 
 def _artifact_texts(root: Path, table: ProblemFile, parameters: tuple[Parameter, ...]) -> dict[str, str]:

@@ -48,6 +48,16 @@ class EvaluatorTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     interpreter: str = ""
 
 
+class SandboxTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[sandbox]``: what a trial may use of this machine; nothing of it where a key is absent. See `granting`."""
+
+    readable: tuple[str, ...] = ()
+    scratch: tuple[str, ...] = ()
+    scratch_mb: int | None = None
+    environment: dict[str, str] = {}
+    gpus: int = 0
+
+
 class BudgetTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[budget]``: totals over the life of the study."""
 
@@ -72,6 +82,7 @@ class PolicyTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     minimum_gain: float = 0.0
     deterministic: bool | None = None
     execution: ExecutionPolicy = "auto"
+    allow_gpu: bool = False
 
 
 class ProblemFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,6 +95,7 @@ class ProblemFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     artifact: ArtifactTable = ArtifactTable()
     parameters: dict[str, Any] = {}
     evaluator: EvaluatorTable = EvaluatorTable()
+    sandbox: SandboxTable = SandboxTable()
     data: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     budget: BudgetTable = BudgetTable(trials=DEFAULT_TRIALS)

@@ -18,10 +18,11 @@ from consilience.domains.catalogue import builtin_names, copy_builtin
 from consilience.interfaces.cli import options
 from consilience.interfaces.cli.live import choose_face
 from consilience.interfaces.cli.output import emit, note, print_json, table
-from consilience.interfaces.cli.showing import show_summary
+from consilience.interfaces.cli.showing import held, show_summary
 from consilience.interfaces.text import one_line, printable
 from consilience.node import reports
-from consilience.node.doctor import Finding, examine
+from consilience.node.doctor import examine
+from consilience.node.findings import Finding
 from consilience.node.reading import StudyReader
 from consilience.node.running import Run
 from consilience.node.upkeep import import_results
@@ -97,7 +98,7 @@ def _launch(work: Run, *, as_json: bool) -> None:
         return
     trials = work.session.state.budget.spent.trials
     resumed = f", resuming after {trials} trials" if trials else ""
-    note(f"{problem.name}: isolation {isolation.level} ({isolation.domain}){resumed}")
+    note(f"{problem.name}: isolation {held(isolation)}{resumed}")
 
 
 @contextmanager
@@ -164,7 +165,7 @@ def init(folder: str, source: str, as_json: bool) -> int:  # noqa: FBT001  click
 @options.with_layout
 @options.with_json
 def doctor(folder: str | None, as_json: bool, **flags: Any) -> int:  # noqa: FBT001  click's
-    """Say what works here, what is missing and how to mend it; with FOLDER, run its baseline once."""
+    """Say what works here, what is missing and how to mend it; with FOLDER, what its baseline needs and was denied."""
     layout = options.take_layout(flags)
     loaded = options.load(folder, layout) if folder else None
     settings = options.resolve_settings(loaded, flags)

@@ -58,7 +58,12 @@ class FunctionExecutor:
         self._pump = Pump()
         self._interpreter = inspect_interpreter(executable_of(loaded.interpreter))
         self._evaluator = EvaluatorProcess(loaded, work_dir, self._pump)
-        plan = Plan(interpreter=self._interpreter, limits=loaded.problem.limits, preload=preloads(loaded.baseline))
+        plan = Plan(
+            interpreter=self._interpreter,
+            limits=loaded.problem.limits,
+            preload=preloads(loaded.baseline),
+            grants=loaded.grants,
+        )
         self._warm = Warm(sandbox, plan, work_dir, execution)
 
     @property
@@ -77,8 +82,7 @@ class FunctionExecutor:
             with suppress(ZygoteBrokenError):
                 outcome = self._run(request, ForkStarter(zygote, self._interpreter), zygote.arena, "fork")
                 if not zygote.broken:
-                    self._warm.served()
-                    return outcome
+                    return _charged(outcome, self._warm.served())
         with folders.trial_folder(self._work_dir) as folder:
             return self._run(request, FreshStarter(self._sandbox, self._interpreter, folder), folder, "fresh")
 
@@ -96,12 +100,23 @@ class FunctionExecutor:
             outcome = trial.outcome(request, isolation)
             scrubber = self._scrubber({str(folder): "candidate", **bench.names})  # now: the evaluator may have moved
             return scrubber.outcome(outcome)
+        except ZygoteBrokenError:
+            self._evaluator.stop()  # it waits for an answer that nobody will give
+            raise
         finally:
             bench.end(self._pump)
 
     def _scrubber(self, folders_: dict[str, str]) -> Scrubber:
         ours = {**folders_, str(self._evaluator.folder): "evaluator"}
         return Scrubber({**python_names(self._interpreter), **ours})
+
+
+def _charged(outcome: Outcome, cpu_ms: int) -> Outcome:
+    """Add CPU time to what a trial used."""
+    if not cpu_ms:
+        return outcome
+    resources = msgspec.structs.replace(outcome.resources, cpu_ms=outcome.resources.cpu_ms + cpu_ms)
+    return msgspec.structs.replace(outcome, resources=resources)
 
 
 class _Trial:

@@ -41,7 +41,8 @@ class Warm:
         self._policy = policy
         self._zygote: Zygote | None = None
         self._broken = 0
-        self.reason = "the policy says so" if policy == "fresh" else _lacks(sandbox)
+        self._uncharged_ms = 0
+        self.reason = "the policy says so" if policy == "fresh" else _lacks(sandbox, plan)
         if policy == "fork" and self.reason:
             raise _refusal(self.reason)
 
@@ -61,13 +62,19 @@ class Warm:
         while self._zygote is None and not self.reason:
             try:
                 self._zygote = Zygote(self._sandbox, self._plan, self._work_dir)
+                self._uncharged_ms += self._zygote.start_cpu_ms
             except ZygoteBrokenError as error:
                 self._note(str(error))
         return self._zygote
 
-    def served(self) -> None:
-        """Note that a candidate was served well."""
+    def served(self) -> int:
+        """Note that a candidate was served well; return the CPU milliseconds of a start not yet charged to a trial.
+
+        Budgets are totals: the trial that needed the start is charged for it.
+        """
         self._broken = 0
+        started, self._uncharged_ms = self._uncharged_ms, 0
+        return started
 
     def close(self) -> None:
         """End the warm process."""
@@ -108,12 +115,14 @@ def _imports(text: str) -> Iterable[str]:
             yield node.module
 
 
-def _lacks(sandbox: Sandbox) -> str:
+def _lacks(sandbox: Sandbox, plan: Plan) -> str:
     """Say why candidates cannot be forked in this sandbox, or ""."""
     if LEVEL_RANK[sandbox.level] < LEVEL_RANK["restricted"]:
         return f"level {sandbox.level} does not confine a forked process"
     if landlock_abi() < REQUIRED_ABI:
         return f"a forked process is confined by Landlock, of which ABI {REQUIRED_ABI} or later is needed"
+    if plan.grants.scratch or plan.grants.gpus:
+        return "the problem's own writable places and devices would be shared between candidates"
     return ""
 
 

@@ -23,14 +23,14 @@ from pathlib import Path
 
 from consilience.core.errors import EnvironmentLacksError
 from consilience.core.outcome import IsolationLevel
-from consilience.trials.sandbox.command import LAUNCHER, Command, limit_settings, parse_command
+from consilience.trials.sandbox.command import LAUNCHER, Command, environment_settings, limit_settings, parse_command
 from consilience.trials.sandbox.confinement import Confinement
 from consilience.trials.sandbox.interpreter import Interpreter
-from consilience.trials.sandbox.limits import resource_limits
+from consilience.trials.sandbox.limits import is_watched, resource_limits
 from consilience.trials.sandbox.plain import start_below_warden
 from consilience.trials.sandbox.process import HeldProcess
 from consilience.trials.sandbox.seccomp import FilterProfile, build_filter
-from consilience.trials.sandbox.spawn import Streams, require_paths, spawn
+from consilience.trials.sandbox.spawn import Streams, make_links, require_paths, spawn
 
 REQUIRED_ABI = 6
 SPARE_USER = 65534
@@ -40,7 +40,10 @@ READ = 0x000D  # EXECUTE, READ_FILE, READ_DIR
 WRITE = 0x75BF  # all but device nodes, sockets, and ioctl on devices
 DEVICE = 0x0006  # WRITE_FILE, READ_FILE
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-SYSTEM_FACTS = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/sys/devices/system/cpu")
+OWN_FACTS = ("/proc/self",)
+SYSTEM_FACTS = ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/sys/devices/system/cpu")
+CONTROLLED_DEVICE = 0x8006  # IOCTL_DEV too: what a driver does, it does by ioctl
+_DRIVER_FACTS = ("/proc/driver/nvidia", "/proc/devices", "/proc/modules")  # `strong` shows them in its own /proc
 _OTHERS_MAY_ENTER = 0o001
 
 
@@ -68,12 +71,14 @@ class LandlockSandbox:
             EnvironmentLacksError: a path does not exist, or the spare user cannot reach it.
         """
         require_paths(confinement)
+        _refuse_own_scratch(confinement)
+        make_links(confinement.scratch, confinement.links)
         if os.getuid() == 0:
             _hand_over(confinement)
         command = parse_command(confinement.argv, self.interpreter.executable)
         line = command.line(self.interpreter.executable, self._settings(confinement, command))
         streams = Streams(stdin, stdout, stderr)
-        if confinement.may_fork:
+        if is_watched(confinement):
             return start_below_warden(line, confinement, streams)
         environment = dict(confinement.environment)
         return HeldProcess(spawn(line, streams, environment=environment, folder=confinement.work_dir), ceiling=None)
@@ -83,6 +88,7 @@ class LandlockSandbox:
         root = os.getuid() == 0
         return (
             *limit_settings(resource_limits(confinement, count_tasks=root)),
+            *environment_settings(confinement.late_environment),
             *((f"uid={SPARE_USER}",) if root else ()),
             "with-parent=1",
             *(f"landlock={rights}:{path}" for path, rights in landlock_rules(confinement, self.interpreter)),
@@ -92,10 +98,13 @@ class LandlockSandbox:
 
 def landlock_rules(confinement: Confinement, interpreter: Interpreter) -> list[tuple[str, int]]:
     """Return each path that the confined process may use, with its rights as Landlock's bits."""
-    read = (*interpreter.readable, LAUNCHER, *confinement.readable, *SYSTEM_FACTS)
+    read = (*interpreter.readable, LAUNCHER, *confinement.readable, *SYSTEM_FACTS, *OWN_FACTS)
     rules = [(path, READ) for path in read]
     rules += [(path, WRITE) for path in (*confinement.writable, confinement.scratch)]
     rules += [(path, DEVICE) for path in DEVICES]
+    if confinement.devices:
+        rules += [(path, READ) for path in _DRIVER_FACTS]
+        rules += [(path, CONTROLLED_DEVICE) for path in confinement.devices]
     return [(path, rights) for path, rights in rules if Path(path).exists()]
 
 
@@ -105,6 +114,15 @@ def unreachable(path: str) -> str:
         if not folder.stat().st_mode & _OTHERS_MAY_ENTER:
             return str(folder)
     return ""
+
+
+def _refuse_own_scratch(confinement: Confinement) -> None:
+    """Say that a folder of the host cannot be replaced by an empty one here: nothing can be mounted."""
+    if confinement.own_scratch:
+        raise EnvironmentLacksError(
+            f"isolation level restricted cannot offer {confinement.own_scratch[0]} as scratch: it mounts nothing",
+            hint="name scratch places below ~ (they lie in the trial's own folder then), or install bubblewrap",
+        )
 
 
 def _hand_over(confinement: Confinement) -> None:

@@ -7,7 +7,8 @@ Rules:
 
 Data flow: ``launcher.py KEY=VALUE... -- FORM TARGET ARGUMENT...`` -> limits -> script, code, module or exec.
 Keys: ``rlimit`` NUMBER:VALUE, ``uid`` NUMBER, ``landlock`` RIGHTS:PATH, ``seccomp`` HEX, ``unset`` NAME,
-``with-parent`` 1 (die with it).
+``with-parent`` 1 (die with it), ``env`` NAME=VALUE (for the target only), ``observe`` DESCRIPTOR:NUMBER:HEX (a
+filter whose listener is sent through this socket; NUMBER is that of the seccomp call).
 """
 
 from __future__ import annotations
@@ -15,10 +16,15 @@ from __future__ import annotations
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ctypes
+
 FAILED = 125
 
 _PR_SET_PDEATHSIG, _SIGKILL = 1, 9
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
+_SECCOMP_SET_MODE_FILTER, _SECCOMP_NEW_LISTENER = 1, 8
 _PR_SET_NO_NEW_PRIVS = 38
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same numbers on every architecture
 _ALL_FILE_RIGHTS = 0xFFFF  # bits 0 to 15: every filesystem right of Landlock's ABI 5 and later
@@ -27,6 +33,8 @@ _TCP_BIND_AND_CONNECT = 3
 _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS = 3
 _PATH_BENEATH = 1
 _BYTES_OF_AN_INSTRUCTION = 8
+_TYPE_BITS, _FOLDER = 0o170000, 0o040000  # of a file's mode
+_SEARCH_PATH = "PYTHONPATH="
 
 # Imports below stay inside functions: each process pays only for what it was asked to do.
 
@@ -69,48 +77,72 @@ def _prctl(option: int, *arguments: object) -> None:
         raise OSError(code, os.strerror(code))
 
 
-def _apply_landlock(rules: list[str]) -> None:
+def open_rules(rules: list[str]) -> list[tuple[int, int]]:
+    """Open what each rule RIGHTS:PATH names; returns (rights, descriptor). What is not there gives no rule."""
+    opened = []
+    for rule in rules:
+        rights, path = rule.split(":", 1)
+        try:
+            descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # it cannot be reached either: leaving a rule out takes away and gives nothing
+        folder = (os.fstat(descriptor).st_mode & _TYPE_BITS) == _FOLDER
+        opened.append((int(rights) if folder else int(rights) & _RIGHTS_ON_A_FILE, descriptor))
+    return opened
+
+
+def enter_ruleset(opened: list[tuple[int, int]]) -> None:
+    """Restrict this process to what was opened, for good, by Landlock; the descriptors are closed here."""
     import struct  # noqa: PLC0415
 
     handled = struct.pack("=QQQ", _ALL_FILE_RIGHTS, _TCP_BIND_AND_CONNECT, _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS)
     ruleset = _call(_CREATE_RULESET, handled, len(handled), 0)
-    for rule in rules:
-        rights, path = rule.split(":", 1)
-        _allow_path(ruleset, int(rights), path)
+    for rights, descriptor in opened:
+        _call(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, descriptor), 0)
+        os.close(descriptor)
     _call(_RESTRICT_SELF, ruleset, 0)
     os.close(ruleset)
 
 
-def _allow_path(ruleset: int, rights: int, path: str) -> None:
-    import struct  # noqa: PLC0415
-
-    try:
-        folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return  # what is not there cannot be reached; leaving a rule out takes away and gives nothing
-    try:
-        if not os.path.isdir(path):  # noqa: PTH112 - pathlib costs 5 ms of each start
-            rights &= _RIGHTS_ON_A_FILE
-        _call(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, folder), 0)
-    finally:
-        os.close(folder)
-
-
-def _apply_seccomp(instructions: bytes) -> None:
+def _program(instructions: bytes) -> ctypes.Structure:
+    """Return a ``struct sock_fprog`` over packed instructions."""
     import ctypes  # noqa: PLC0415
 
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
-    program = Program(len(instructions) // _BYTES_OF_AN_INSTRUCTION, instructions)
+    return Program(len(instructions) // _BYTES_OF_AN_INSTRUCTION, instructions)
+
+
+def _apply_seccomp(instructions: bytes) -> None:
+    import ctypes  # noqa: PLC0415
+
+    program = _program(instructions)
     _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program))
 
 
-def load() -> None:
-    """Import what `limit` needs, for a process that forks those which call it."""
-    import ctypes  # noqa: F401, PLC0415
-    import resource  # noqa: F401, PLC0415
-    import struct  # noqa: F401, PLC0415
+def _send_listener(order: str) -> None:
+    """Put on the filter that asks a listener, and hand the listener to who waits at the other end of the socket."""
+    import ctypes  # noqa: PLC0415
+    import socket  # noqa: PLC0415
+
+    descriptor, number, instructions = order.split(":")
+    program = _program(bytes.fromhex(instructions))
+    channel = socket.socket(fileno=int(descriptor))
+    listener = _call(int(number), _SECCOMP_SET_MODE_FILTER, _SECCOMP_NEW_LISTENER, ctypes.byref(program))
+    socket.send_fds(channel, [b"listener"], [listener])
+    os.close(listener)
+    channel.close()
+
+
+def _give(variables: list[str]) -> None:
+    """Set the problem's own variables; a search path for modules counts at once, as if it had been there before."""
+    for variable in variables:
+        name, _, value = variable.partition("=")
+        os.environ[name] = value
+    added = next((variable for variable in variables if variable.startswith(_SEARCH_PATH)), "")[len(_SEARCH_PATH) :]
+    if added and not sys.flags.ignore_environment:
+        sys.path[:0] = [os.path.abspath(place) for place in added.split(":") if place]  # noqa: PTH100
 
 
 def limit(settings: dict[str, list[str]]) -> None:
@@ -125,9 +157,13 @@ def limit(settings: dict[str, list[str]]) -> None:
     if "landlock" in settings or "seccomp" in settings:
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     if "landlock" in settings:
-        _apply_landlock(settings["landlock"])
+        enter_ruleset(open_rules(settings["landlock"]))
     for instructions in settings.get("seccomp", []):
         _apply_seccomp(bytes.fromhex(instructions))
+    for order in settings.get("observe", []):
+        _send_listener(order)
+    if "env" in settings:
+        _give(settings["env"])
 
 
 def _parse(arguments: list[str]) -> tuple[dict[str, list[str]], str, list[str]]:

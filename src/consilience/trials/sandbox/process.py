@@ -14,7 +14,6 @@ Data flow: subprocess.Popen -> HeldProcess <- Watchdog (every 50 ms where forkin
 from __future__ import annotations
 
 import os
-import resource
 import select
 import signal
 import subprocess
@@ -28,6 +27,11 @@ from msgspec import Struct
 
 from consilience.trials.sandbox.confinement import Exit
 from consilience.trials.sandbox.proctree import Usage, children, descendants, state, usage
+
+try:
+    import resource
+except ImportError:  # Windows, where nothing here is started: `probe` says so
+    resource = None  # type: ignore[assignment]
 
 _T = TypeVar("_T")
 _SIGNAL_BASE = 128  # a helper reports a child killed by signal N as exit code 128 + N
@@ -85,6 +89,10 @@ class HeldProcess:
             self._send(signal.SIGKILL)
             self._ended(None)
         return self._reap()
+
+    def stop(self) -> None:
+        """Kill the whole tree and leave the reaping to `wait` or `kill`; for another thread to call."""
+        self._kill_tree()
 
     def _ended(self, timeout_seconds: float | None) -> bool:
         if self._exit is not None:
