@@ -16,12 +16,14 @@ from consilience.core.problem import EvaluatorKind
 from consilience.trials.executors.command import CommandExecutor
 from consilience.trials.executors.function import FunctionExecutor
 from consilience.trials.executors.openevolve import OpenEvolveExecutor
+from consilience.trials.executors.program import ProgramExecutor
 from consilience.trials.sandbox.confinement import Sandbox
 
 _KINDS: dict[EvaluatorKind, Callable[[LoadedProblem, Sandbox, Path], Executor]] = {
     "function": FunctionExecutor,
     "openevolve": OpenEvolveExecutor,
     "command": CommandExecutor,
+    "program": ProgramExecutor,
 }
 
 

@@ -5,6 +5,7 @@ Rules:
     2. A candidate that was killed, timed out, ran out of memory or broke the lock-step decides the outcome,
        whatever the evaluator would make of it; an exception in it reaches the evaluator as CandidateError.
     3. At the deadline the one that holds the turn is to blame.
+    4. A holdout trial has an evaluator process of its own, started for it and ended with it.
 
 Data flow: TrialRequest -> evaluator request -> calls relayed -> metrics or Failure -> Outcome.
 """
@@ -14,10 +15,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from consilience.core.outcome import Failure, Isolation, Outcome, Resources
+from consilience.core.outcome import Failure, FailureReason, Isolation, Outcome, Resources
 from consilience.core.ports import LoadedProblem, TrialRequest
 from consilience.core.problem import Objective
 from consilience.trials.executors import folders
+from consilience.trials.executors.callee import Callee
 from consilience.trials.executors.candidate_process import CandidateProcess, answer_line, as_failure
 from consilience.trials.executors.classify import capped
 from consilience.trials.executors.evaluator_process import EvaluatorProcess, Report, own_error
@@ -28,6 +30,7 @@ from consilience.trials.executors.scrub import Scrubber, python_names
 from consilience.trials.sandbox.confinement import Sandbox
 
 Result = dict[str, float] | Failure
+OUTPUT_ERROR = "OutputError"  # the harness's exception for a file that is not what was asked for
 
 
 class FunctionExecutor:
@@ -52,30 +55,40 @@ class FunctionExecutor:
         Raises:
             EnvironmentLacksError: the machine could not start a process or write a file.
         """
+        evaluator = self._evaluator_for(request)
         with folders.trial_folder(self._work_dir) as folder:
-            candidate = CandidateProcess(self._sandbox, self._interpreter, request, folder)
-            trial = _Trial(self._loaded.problem.objective, self._evaluator, candidate, self._pump)
+            candidate = self._candidate(request, folder, evaluator)
+            trial = _Trial(self._loaded.problem.objective, evaluator, candidate, self._pump)
             try:
                 outcome = trial.outcome(request, self.isolation)
-                return self._scrubber(folder).outcome(outcome)
+                return self._scrubber(folder, evaluator).outcome(outcome)
             finally:
                 candidate.end(self._pump)
+                if request.holdout:
+                    evaluator.stop()
 
     def close(self) -> None:
         """End the evaluator."""
         self._evaluator.stop()
 
-    def _scrubber(self, folder: Path) -> Scrubber:
-        ours = {str(folder): "candidate", str(self._evaluator.folder): "evaluator"}
+    def _candidate(self, request: TrialRequest, folder: Path, evaluator: EvaluatorProcess) -> Callee:  # noqa: ARG002
+        """Return the trial's candidate, not yet started."""
+        return CandidateProcess(self._sandbox, self._interpreter, request, folder)
+
+    def _evaluator_for(self, request: TrialRequest) -> EvaluatorProcess:
+        if not request.holdout:
+            return self._evaluator
+        return EvaluatorProcess(self._loaded, self._work_dir, self._pump, holdout=True)
+
+    def _scrubber(self, folder: Path, evaluator: EvaluatorProcess) -> Scrubber:
+        ours = {str(folder): "candidate", str(evaluator.folder): "evaluator"}
         return Scrubber({**python_names(self._interpreter), **ours})
 
 
 class _Trial:
     """One trial as it goes on."""
 
-    def __init__(
-        self, objective: Objective, evaluator: EvaluatorProcess, candidate: CandidateProcess, pump: Pump
-    ) -> None:
+    def __init__(self, objective: Objective, evaluator: EvaluatorProcess, candidate: Callee, pump: Pump) -> None:
         self._objective = objective
         self._evaluator = evaluator
         self._candidate = candidate
@@ -150,7 +163,9 @@ class _Trial:
 
     def _verdict(self, report: Report) -> Result:
         if report.op == "candidate_error":
-            return self._raised or Failure(reason="crash", message=capped(str(report.error.get("message"))))
+            unusable = report.error.get("type") == OUTPUT_ERROR
+            reason: FailureReason = "invalid_output" if unusable else "crash"
+            return self._raised or Failure(reason=reason, message=capped(str(report.error.get("message"))))
         if report.op == "error":
             return own_error(report)
         if report.op != "metrics":

@@ -30,6 +30,9 @@ class Confinement(Struct, frozen=True, kw_only=True):
         environment: its whole environment.
         limits: wall time is the caller's to enforce; CPU, memory and output are set here.
         may_fork: whether it may start processes (a whole program may, a called candidate may not).
+        address_space: whether `limits.memory_mb` also bounds what each process may reserve. Runtimes such as V8
+            reserve far more than they use and cannot start under such a bound; for them, only what is resident
+            counts, as a sum over the tree.
     """
 
     argv: tuple[str, ...]
@@ -40,6 +43,7 @@ class Confinement(Struct, frozen=True, kw_only=True):
     writable: tuple[str, ...] = ()
     environment: dict[str, str] = {}
     may_fork: bool = False
+    address_space: bool = True
     scratch_mb: int = 64
 
 

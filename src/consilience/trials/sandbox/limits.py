@@ -4,7 +4,8 @@ Rules:
     1. Soft and hard limits are equal, so that a process cannot raise them and CPU time ends in SIGKILL at
        every level (a namespace's first process ignores SIGXCPU).
     2. Without forking, the address space is a true total; with forking it bounds each process, and the
-       watchdog in `process` bounds the sum.
+       watchdog in `process` bounds the sum. Where the address space is left free, the watchdog alone counts,
+       so it watches single processes too.
     3. The number of processes is a limit of the whole user and void for root: never the only defence.
 """
 
@@ -36,11 +37,12 @@ def resource_limits(confinement: Confinement, *, count_tasks: bool) -> tuple[tup
     """
     pairs = [
         (resource.RLIMIT_CPU, max(1, math.ceil(confinement.limits.cpu_seconds))),
-        (resource.RLIMIT_AS, confinement.limits.memory_mb * _MIB),
         (resource.RLIMIT_FSIZE, file_bytes(confinement)),
         (resource.RLIMIT_NOFILE, MAXIMUM_FILES),
         (resource.RLIMIT_CORE, 0),
     ]
+    if confinement.address_space:
+        pairs.append((resource.RLIMIT_AS, confinement.limits.memory_mb * _MIB))
     if count_tasks:
         pairs.append((resource.RLIMIT_NPROC, MAXIMUM_TASKS))
     return tuple(pairs)
@@ -48,7 +50,8 @@ def resource_limits(confinement: Confinement, *, count_tasks: bool) -> tuple[tup
 
 def tree_ceiling(confinement: Confinement) -> Ceiling | None:
     """Return what the watchdog allows the whole tree, or None where single-process limits are totals."""
-    return whole_tree_ceiling(confinement) if confinement.may_fork else None
+    needed = confinement.may_fork or not confinement.address_space
+    return whole_tree_ceiling(confinement) if needed else None
 
 
 def whole_tree_ceiling(confinement: Confinement) -> Ceiling:
