@@ -145,6 +145,12 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(name="minimum_gain", read=float, default=_POLICY.minimum_gain, meaning="smaller gains are not promoted"),
     Setting(
+        name="holdout_queries",
+        read=_read_count,
+        default=_POLICY.holdout_queries,
+        meaning="how often the holdout may be asked over the life of the study",
+    ),
+    Setting(
         name="durability",
         read=_read_choice("full", "normal"),
         default="full",
@@ -195,6 +201,7 @@ class Settings:
                 maximum_pairs=self._at_least("maximum_pairs", 1),
                 minimum_gain=self.value("minimum_gain"),
                 deterministic=declared.deterministic,
+                holdout_queries=self._at_least("holdout_queries", 0),
             ),
         )
 
@@ -228,6 +235,7 @@ def problem_layer(study: StudySettings, stated: tuple[str, ...]) -> dict[str, An
         "false_promotion_rate": policy.false_promotion_rate,
         "maximum_pairs": policy.maximum_pairs,
         "minimum_gain": policy.minimum_gain,
+        "holdout_queries": policy.holdout_queries,
     }
     return {name: value for name, value in values.items() if name in stated}
 

@@ -20,7 +20,8 @@ from consilience.core.errors import ProblemError
 from consilience.core.ports import LoadedProblem
 from consilience.problems import autoresearch, openevolve
 from consilience.problems.options import LoadOptions
-from consilience.problems.own import FILE, load_own
+from consilience.problems.own import load_own
+from consilience.problems.schema import FILE
 
 __all__ = ["Layout", "LoadOptions", "detect_layout", "load_problem"]
 
