@@ -6,6 +6,8 @@ Rules:
     2. Past that number it is refused: every answer lets the search be fitted to the holdout a little more.
     3. Its score stands under a comparability key of its own, and is ranked with nothing.
     4. All questions are asked under one seed, so that two candidates can be compared on it.
+    5. Of what candidate and evaluator print, and of an exception's text, nothing is journalled: a candidate could
+       print the inputs that it was given, and later candidates are made by what reads the journal.
 
 Data flow: trial -> candidate's artifact -> TrialRequest(holdout) -> executor -> events -> HoldoutReport.
 """
@@ -48,7 +50,7 @@ class HoldoutReport(Struct, frozen=True, kw_only=True):
         metrics: all that `holdout` returned.
         failure: why there is no score.
         isolation: how the candidate was held.
-        log: what candidate and evaluator printed; untrusted.
+        log: what candidate and evaluator printed; untrusted, and kept nowhere.
         used: queries so far, with this one.
         left: how many the policy still allows.
         event: the `trial.finished` event.
@@ -178,9 +180,17 @@ def _finished(session: Session, started: str, outcome: Outcome) -> TrialFinished
         metric=problem.objective.metric,
     )
     whole = Reservation(spend=Spend(), limits=problem.limits, cut=False)
-    body = record_outcome(context, started, whole, outcome, session.journal, outcome.resources.wall_ms)
+    body = record_outcome(context, started, whole, _silent(outcome), session.journal, outcome.resources.wall_ms)
     assert isinstance(body, TrialFinished)  # noqa: S101 - only a trial cut by the budget is cancelled; for mypy
     return replace(body, spent=Spend())
+
+
+def _silent(outcome: Outcome) -> Outcome:
+    """Return the outcome without any text that could carry the holdout."""
+    failure = outcome.failure
+    if failure is not None:
+        failure = Failure(reason=failure.reason, message="on the holdout; its words are not kept")
+    return replace(outcome, failure=failure, log="", feedback="")
 
 
 def _report(
@@ -197,7 +207,7 @@ def _report(
         score=body.metrics.get(metric),
         development=member.mean if member and member.scores else None,
         metrics=body.metrics,
-        failure=body.failure,
+        failure=outcome.failure,
         isolation=body.isolation,
         log=outcome.log,
         used=session.state.budget.holdout_queries,

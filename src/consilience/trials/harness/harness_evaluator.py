@@ -178,7 +178,9 @@ def _failed(error: BaseException) -> dict[str, Any]:
     import traceback  # noqa: PLC0415 - only failing trials pay for it
 
     traceback.print_exception(type(error), error, error.__traceback__, file=sys.__stderr__)
-    op = "candidate_error" if isinstance(error, CandidateError) else "error"
+    # `of_candidate` marks exceptions of helpers that judge the candidate's data (`consilience.evaluators`)
+    of_candidate = isinstance(error, CandidateError) or getattr(type(error), "of_candidate", False)
+    op = "candidate_error" if of_candidate else "error"
     return {"op": op, "error": harness_wire.describe(error), "cpu_ms": _cpu_ms(), "memory_kb": _peak_kb()}
 
 

@@ -44,6 +44,9 @@ class OutputError(CandidateError):
     def __init__(self, message: str) -> None:
         super().__init__("OutputError", message)
 
+    def __str__(self) -> str:
+        return self.message
+
 
 class Program:
     """What `evaluate` is given: the parameter values, and a way to run the candidate's program in its sandbox.
