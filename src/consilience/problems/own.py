@@ -19,10 +19,11 @@ from msgspec import structs
 
 from consilience.core.errors import ProblemError
 from consilience.core.ports import LoadedProblem
-from consilience.core.problem import EvaluatorSpec, Parameter, Problem
+from consilience.core.problem import EvaluatorSpec, FileDigest, Parameter, Problem
 from consilience.core.study import StudySettings
 from consilience.problems import checks
 from consilience.problems.decode import decode
+from consilience.problems.exposure import check_exposure
 from consilience.problems.faults import require, show
 from consilience.problems.files import digest_bytes, digest_files, digest_texts, expand, inside, read_bytes, read_text
 from consilience.problems.holdout import queries, read_holdout
@@ -48,10 +49,7 @@ def load_own(root: Path, options: LoadOptions = LoadOptions()) -> LoadedProblem:
     texts = _artifact_texts(root, table, parameters)
     surface, baseline = make_surface(texts, parameters, (FILE, "artifact.files"))
     support = _read_support(root, table.evaluator, wants_holdout=table.holdout is not None)
-    _check_disjoint(texts, support, "artifact.files", "the evaluator's files")
-    data = _data(root, table, {*texts, *support})
-    evaluator = _evaluator(root, table.evaluator, support, texts)
-    _check_disjoint((file.path for file in evaluator.visible), (file.path for file in data), "visible", "data")
+    evaluator, data = _scoring(root, table, support, texts)
     holdout = read_holdout(root, table, (*digest_bytes(support), *digest_texts(texts), *data, *evaluator.visible))
     problem = Problem(
         name=table.name or root.name,
@@ -64,16 +62,30 @@ def load_own(root: Path, options: LoadOptions = LoadOptions()) -> LoadedProblem:
         limits=table.limits,
         holdout_commitment=holdout.commitment,
     )
-    return LoadedProblem(
-        problem=problem,
-        root=root,
-        baseline=baseline,
-        study=_study(table),
-        support=support,
-        holdout=holdout.files,
-        interpreter=_interpreter(root, table, options),
-        stated=_stated(raw),
+    return check_exposure(
+        LoadedProblem(
+            problem=problem,
+            root=root,
+            baseline=baseline,
+            study=_study(table),
+            support=support,
+            holdout=holdout.files,
+            interpreter=_interpreter(root, table, options),
+            stated=_stated(raw),
+        )
     )
+
+
+def _scoring(
+    root: Path, table: ProblemFile, support: dict[str, bytes], texts: dict[str, str]
+) -> tuple[EvaluatorSpec, tuple[FileDigest, ...]]:
+    """Return evaluator and data, after seeing that no file has two parts to play."""
+    _check_disjoint(texts, support, "artifact.files", "the evaluator's files")
+    data = _data(root, table, {*texts, *support})
+    evaluator = _evaluator(root, table.evaluator, support, texts)
+    visible = [file.path for file in evaluator.visible]
+    _check_disjoint(visible, [file.path for file in data], "evaluator.visible", "the evaluator's data")
+    return evaluator, data
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -136,7 +148,7 @@ def _evaluator(root: Path, table: EvaluatorTable, support: dict[str, bytes], tex
     return EvaluatorSpec(kind=table.kind, entry=table.entry or DEFAULT_ENTRY, files=digest_bytes(support))
 
 
-def _data(root: Path, table: ProblemFile, used: set[str]) -> tuple[Any, ...]:
+def _data(root: Path, table: ProblemFile, used: set[str]) -> tuple[FileDigest, ...]:
     where = (FILE, "data")
     paths = expand(root, table.data, where)
     _check_disjoint(paths, used, "data", "artifact or evaluator")
