@@ -21,9 +21,6 @@ from consilience.core.ports import Phase
 from consilience.core.study import Policy, Spend, StudySettings
 
 TrialPurpose = Literal["baseline", "screen", "confirm", "recheck", "rerun", "holdout", "told"]
-OUTSIDE_SEARCH: frozenset[TrialPurpose] = frozenset({"recheck", "rerun", "holdout"})
-"""Purposes of trials that are looked at, and never move scores, pool, credit or incumbent."""
-
 VerdictName = Literal["promoted", "discarded", "branched", "escalated", "implausible"]
 EndReason = Literal["budget", "drained", "failed", "exhausted"]
 CancelReason = Literal["interrupted", "cancelled"]

@@ -5,7 +5,6 @@ Rules:
     2. Nothing in it reads event ids to decide, nor `at`, nor the order of arrival.
     3. Scores are compared under one comparability key only: another key measures its own baseline.
     4. Cost per event is constant, but for a change of key.
-    5. Trials outside the search (`OUTSIDE_SEARCH`: holdout, rerun, recheck) change no score, pool, credit or incumbent.
 
 Data flow: journal -> `apply` -> `engine.next_step`, `proposing`, `contest`.
 """
@@ -19,7 +18,6 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from consilience.core.bodies import (
-    OUTSIDE_SEARCH,
     CandidateProposed,
     NoiseMeasured,
     PhaseSwitched,
@@ -127,7 +125,8 @@ class SearchState:
             case CandidateProposed() as body:
                 self._propose(event, body)
             case TrialStarted() as body:
-                self._start(event, body)
+                self.started[event.id] = self.in_flight[event.id] = body
+                self.trials += 1
             case TrialFinished() as body:
                 self._finish(event, body)
             case TrialCancelled() as body:
@@ -141,13 +140,6 @@ class SearchState:
                 self._judge(body)
             case PhaseSwitched() as body:
                 self.governor.switch(body)
-
-    def _start(self, event: Event, body: TrialStarted) -> None:
-        """Take note of a trial. One outside the search has a number like any other, and nothing comes of it here."""
-        self.in_flight[event.id] = body
-        self.trials += 1
-        if body.purpose not in OUTSIDE_SEARCH:
-            self.started[event.id] = body
 
     def _propose(self, event: Event, body: CandidateProposed) -> None:
         member = Member(event=event.id, number=len(self.members), body=body)

@@ -5,7 +5,6 @@ Rules:
        not lead. Ties go to more runs, then to the earlier candidate.
     2. A candidate that breaks a constraint stands behind all that hold them.
     3. Only results that share a comparability key are ranked together; foreign records never are.
-    4. Trials outside the search (holdout, rerun, recheck) are not ranked.
 
 Source: one-sided 95 % bound of a mean with known spread, mean - 1.645 * s / sqrt(n); s is the noise floor.
 
@@ -19,14 +18,7 @@ from collections import defaultdict
 
 from msgspec import Struct
 
-from consilience.core.bodies import (
-    OUTSIDE_SEARCH,
-    CandidateProposed,
-    NoiseMeasured,
-    TrialFinished,
-    TrialStarted,
-    VerdictReached,
-)
+from consilience.core.bodies import CandidateProposed, NoiseMeasured, TrialFinished, TrialStarted, VerdictReached
 from consilience.core.events import Event
 from consilience.core.problem import Constraint, Objective
 
@@ -99,7 +91,7 @@ class LeaderboardView:
     def _finish(self, event: Event, body: TrialFinished) -> None:
         started = self._started.get(body.started)
         candidate = self._candidates.get(started.proposed) if started else None
-        if started is None or candidate is None or started.purpose in OUTSIDE_SEARCH:
+        if started is None or candidate is None:
             return
         standing = self._keys[body.comparability_key].setdefault(started.proposed, _Standing(candidate))
         standing.trial = started.number if standing.trial < 0 else standing.trial
