@@ -19,7 +19,7 @@ from msgspec import Struct
 from consilience.core.chance import SEED_BITS
 from consilience.core.errors import BudgetError, SettingError
 from consilience.core.outcome import IsolationLevel
-from consilience.core.study import Autonomy, Budget, Policy, StudySettings
+from consilience.core.study import Autonomy, Budget, ExecutionPolicy, Policy, StudySettings
 
 PREFIX = "CONSILIENCE_"
 PASSPHRASE = "CONSILIENCE_PASSPHRASE"  # noqa: S105  the variable's name, not a secret
@@ -151,6 +151,12 @@ SETTINGS: tuple[Setting, ...] = (
         meaning="how often the holdout may be asked over the life of the study",
     ),
     Setting(
+        name="execution",
+        read=_read_choice(*get_args(ExecutionPolicy)),
+        default=_POLICY.execution,
+        meaning="start candidates fresh, fork them from a warm process, or auto",
+    ),
+    Setting(
         name="durability",
         read=_read_choice("full", "normal"),
         default="full",
@@ -202,6 +208,7 @@ class Settings:
                 minimum_gain=self.value("minimum_gain"),
                 deterministic=declared.deterministic,
                 holdout_queries=self._at_least("holdout_queries", 0),
+                execution=self.value("execution"),
             ),
         )
 
@@ -236,6 +243,7 @@ def problem_layer(study: StudySettings, stated: tuple[str, ...]) -> dict[str, An
         "maximum_pairs": policy.maximum_pairs,
         "minimum_gain": policy.minimum_gain,
         "holdout_queries": policy.holdout_queries,
+        "execution": policy.execution,
     }
     return {name: value for name, value in values.items() if name in stated}
 

@@ -18,11 +18,10 @@ from typing import Any
 import msgspec
 
 from consilience.core.canonical import canonical_bytes
-from consilience.core.outcome import Failure
+from consilience.core.outcome import Failure, Outcome
 from consilience.core.ports import LoadedProblem, TrialRequest
 from consilience.core.problem import Limits
 from consilience.trials.executors import folders, interpreters
-from consilience.trials.executors.callee import Callee
 from consilience.trials.executors.candidate_process import RaisedError, Reply
 from consilience.trials.executors.classify import ended_badly
 from consilience.trials.executors.command import SCRATCH_MB, SEED_VARIABLE, resolved_command
@@ -42,12 +41,18 @@ class ProgramExecutor(FunctionExecutor):
     """Runs ``evaluate(program, seed)`` apart from the program that it scores."""
 
     def __init__(self, loaded: LoadedProblem, sandbox: Sandbox, work_dir: Path) -> None:
-        super().__init__(loaded, sandbox, work_dir)
+        """Prepare for one problem.
+
+        Raises:
+            EnvironmentLacksError: the interpreter does not run, or the command is not on this machine.
+        """
+        super().__init__(loaded, sandbox, work_dir, "fresh")
         self._command = resolved_command(loaded, [file.path for file in loaded.problem.evaluator.visible])
 
-    def _candidate(self, request: TrialRequest, folder: Path, evaluator: EvaluatorProcess) -> Callee:
-        place = _Place(loaded=self._loaded, request=request, command=self._command, folder=folder)
-        return WholeProgram(self._sandbox, place, evaluator)
+    def _run(self, request: TrialRequest, evaluator: EvaluatorProcess) -> Outcome:
+        with folders.trial_folder(self._work_dir) as folder:
+            place = _Place(loaded=self._loaded, request=request, command=self._command, folder=folder)
+            return self._play(request, evaluator, WholeProgram(self._sandbox, place, evaluator), folder, "fresh")
 
 
 class _Place(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from consilience.core.outcome import IsolationLevel
 from consilience.core.problem import Limits
+from consilience.trials.sandbox.interpreter import Interpreter
 
 
 class Confinement(Struct, frozen=True, kw_only=True):
@@ -33,6 +34,8 @@ class Confinement(Struct, frozen=True, kw_only=True):
         address_space: whether `limits.memory_mb` also bounds what each process may reserve. Runtimes such as V8
             reserve far more than they use and cannot start under such a bound; for them, only what is resident
             counts, as a sum over the tree.
+        hosts_candidates: it is a warm process of ours that forks candidates, each under limits of its own: its tree
+            is not watched, and nothing but `scratch` can be written, so that nothing is left for the next one.
     """
 
     argv: tuple[str, ...]
@@ -44,6 +47,7 @@ class Confinement(Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
     may_fork: bool = False
     address_space: bool = True
+    hosts_candidates: bool = False
     scratch_mb: int = 64
 
 
@@ -68,6 +72,9 @@ class ConfinedProcess(Protocol):
     def pid(self) -> int:
         """The outermost process id on the host."""
 
+    def exit_descriptor(self) -> int:
+        """Return a new pidfd, which the caller closes: it becomes readable when the process has ended."""
+
     def wait(self, timeout_seconds: float | None = None) -> Exit | None:
         """Reap it and return how it ended, or None when it is still running after the timeout."""
 
@@ -81,6 +88,10 @@ class Sandbox(Protocol):
     @property
     def level(self) -> IsolationLevel:
         """The level that its canaries proved."""
+
+    @property
+    def interpreter(self) -> Interpreter:
+        """The interpreter whose files are readable inside."""
 
     def start(self, confinement: Confinement, *, stdin: int, stdout: int, stderr: int) -> ConfinedProcess:
         """Start the process with three file descriptors and no other.

@@ -50,8 +50,8 @@ def resource_limits(confinement: Confinement, *, count_tasks: bool) -> tuple[tup
 
 def tree_ceiling(confinement: Confinement) -> Ceiling | None:
     """Return what the watchdog allows the whole tree, or None where single-process limits are totals."""
-    needed = confinement.may_fork or not confinement.address_space
-    return whole_tree_ceiling(confinement) if needed else None
+    watched = confinement.may_fork or not confinement.address_space
+    return whole_tree_ceiling(confinement) if watched and not confinement.hosts_candidates else None
 
 
 def whole_tree_ceiling(confinement: Confinement) -> Ceiling:
