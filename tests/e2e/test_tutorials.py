@@ -14,6 +14,7 @@ PROMISED = {
     "01_first_problem.py": ("every hash, signature and link holds", "is in the working tree: root.py"),
     "02_openevolve_folder.py": ("domain 'shared-process'", "# EVOLVE-BLOCK-END"),
     "03_ask_and_tell.py": ("noise floor", "'grind': 'medium'", "domain: 'told'"),
+    "06_whole_program.py": ("maximize accuracy", "has no score: exit code 1"),
     "00_minimal.py": ("the incumbent:",),
 }
 SCRIPTS = [*sorted((ROOT / "docs" / "tutorials").glob("*.py")), *sorted((ROOT / "examples").glob("*.py"))]

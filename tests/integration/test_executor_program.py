@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -281,3 +282,13 @@ def test_a_script_of_the_artifact_is_run_by_its_first_line(make: Make) -> None:
     script = Artifact(files=(ArtifactFile("bin/run.sh", "#!/bin/sh\nprintf '[%s]' $1 > out.json\n"),))
     executor = make(msgspec.structs.replace(problem(command=("./bin/run.sh", "{seed}")), baseline=script))
     assert executor.run(request(script, seed=5)).metrics == {"score": 5.0}
+
+
+def test_the_helpers_need_no_third_party_package() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import consilience.evaluators.program\n"
+        "roots = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(sorted(roots - set(sys.stdlib_module_names) - {'consilience'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]", done.stdout
