@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from consilience.core.bodies import TrialFinished, TrialStarted
 from consilience.core.errors import HoldoutError, NotFoundError, UsageError
@@ -231,3 +232,22 @@ def test_the_salt_is_for_its_owner_alone(study: Study) -> None:
     mode = (study.root / ".holdout-salt").stat().st_mode
     assert mode & 0o077 == 0
     assert (study.root / ".holdout-salt").stat().st_uid == os.getuid()
+
+
+def test_a_question_changes_nothing_of_the_study_but_the_number_of_questions(study: Study) -> None:
+    study.run(trials=14)
+    with study.reader() as reader:
+        before = reader.search.study
+    assert study.ask().left == 2  # asked without the flag that the study was run with
+    with study.reader() as reader:
+        assert reader.search.study == before
+    assert study.ask(holdout_queries=9).left == 7
+    with study.reader() as reader:
+        after = reader.search.study
+        assert after == replace(before, policy=replace(before.policy, holdout_queries=9))
+
+
+def test_the_environment_is_named_as_in_a_run(study: Study) -> None:
+    report = study.ask()
+    with study.reader() as reader:
+        assert reader.trial(str(report.trial)).environment == reader.trial("0").environment

@@ -17,8 +17,8 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from consilience.core.bodies import TrialCancelled, TrialFinished, TrialStarted
-from consilience.core.canonical import hash_value
+from consilience.core.bodies import StudyConfigured, TrialCancelled, TrialFinished, TrialStarted
+from consilience.core.canonical import canonical_bytes, hash_value
 from consilience.core.chance import derive_seed
 from consilience.core.errors import HoldoutError, UsageError
 from consilience.core.outcome import Failure, Isolation, Outcome
@@ -34,7 +34,7 @@ from consilience.node.running import open_executor
 from consilience.node.session import Session
 from consilience.node.settings import Settings
 from consilience.search.budget import Reservation
-from consilience.trials.environment import describe_environment, environment_digest
+from consilience.trials.environment import describe_environment
 
 
 class HoldoutReport(Struct, frozen=True, kw_only=True):
@@ -84,7 +84,7 @@ def ask_holdout(
 
     Args:
         loaded: the problem with its holdout.
-        settings: in force from now on, `holdout_queries` among them.
+        settings: of them `holdout_queries` takes effect; the rest of the study stays as it was configured.
         places: the user's folders.
         name: number of a trial, or the beginning of its candidate's or event's id.
         unsafe: go without a sandbox, as `run` does when told so.
@@ -98,13 +98,25 @@ def ask_holdout(
     state = state_folder(loaded.root, settings.value("state"))
     with StudyReader.open(state, problem_id(loaded.problem)) as reader:
         row = reader.trial(name)
-    session = Session.open(loaded, settings, places, clock=SystemClock(), passphrase=passphrase)
+    session = Session.open(loaded, settings, places, clock=SystemClock(), passphrase=passphrase, resume=False)
     try:
+        _allow(session, settings.value("holdout_queries"))
         require_query(session)
         with open_executor(loaded, session.state.study, places, session.folder / "work", unsafe=unsafe) as executor:
             return query_holdout(session, executor, row)
     finally:
         session.close()
+
+
+def _allow(session: Session, queries: int) -> None:
+    """Let the stated number of queries take effect, as a version of the study; nothing else of it changes."""
+    current = session.run_state.configured
+    if current is None or current.settings.policy.holdout_queries == queries:
+        return
+    policy = replace(current.settings.policy, holdout_queries=queries)
+    settings = replace(current.settings, policy=policy)
+    session.append(StudyConfigured(version=current.version + 1, settings=settings))
+    session.commit()
 
 
 def require_query(session: Session) -> None:
@@ -176,7 +188,7 @@ def _finished(session: Session, started: str, outcome: Outcome) -> TrialFinished
     key = comparability_key(problem, environment.platform_class)
     context = RunContext(
         comparability_key=hash_value({"key": key, "holdout": problem.holdout_commitment}),
-        environment=environment_digest(environment),
+        environment=session.journal.put(canonical_bytes(environment)),  # the digest names the description
         metric=problem.objective.metric,
     )
     whole = Reservation(spend=Spend(), limits=problem.limits, cut=False)
