@@ -129,7 +129,7 @@ def test_memory_of_a_program_that_reserves_much_is_bounded_by_what_is_resident(r
 
 def test_only_programs_that_are_not_python_keep_their_address_space() -> None:
     confinement = Confinement(argv=("/usr/bin/node",), work_dir="/", scratch="/", limits=LIMITS, may_fork=False)
-    free = msgspec.structs.replace(confinement, address_space=False)
+    free = msgspec.structs.replace(confinement, limit_address_space=False)
     assert len(resource_limits(confinement, count_tasks=False)) == len(resource_limits(free, count_tasks=False)) + 1
     assert tree_ceiling(confinement) is None
     ceiling = tree_ceiling(free)

@@ -99,6 +99,13 @@ def _read_choice(*choices: str) -> Callable[[Any], str]:
     return read
 
 
+def _read_flag(value: Any) -> bool:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if str(value).strip().lower() not in words:
+        raise ValueError("not true or false")
+    return words[str(value).strip().lower()]
+
+
 def _read_rate(value: Any) -> float:
     rate = float(value)
     if not 0.0 < rate < 0.5:  # noqa: PLR2004  a rate of one half would accept anything
@@ -157,6 +164,12 @@ SETTINGS: tuple[Setting, ...] = (
         meaning="start candidates fresh, fork them from a warm process, or auto",
     ),
     Setting(
+        name="allow_gpu",
+        read=_read_flag,
+        default=_POLICY.allow_gpu,
+        meaning="let trials of problems that need a device reach one, and its driver",
+    ),
+    Setting(
         name="durability",
         read=_read_choice("full", "normal"),
         default="full",
@@ -209,6 +222,7 @@ class Settings:
                 deterministic=declared.deterministic,
                 holdout_queries=self._at_least("holdout_queries", 0),
                 execution=self.value("execution"),
+                allow_gpu=self.value("allow_gpu"),
             ),
         )
 
@@ -244,6 +258,7 @@ def problem_layer(study: StudySettings, stated: tuple[str, ...]) -> dict[str, An
         "minimum_gain": policy.minimum_gain,
         "holdout_queries": policy.holdout_queries,
         "execution": policy.execution,
+        "allow_gpu": policy.allow_gpu,
     }
     return {name: value for name, value in values.items() if name in stated}
 

@@ -16,6 +16,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from consilience.core.outcome import Execution, Failure, FailureReason, Isolation, Outcome, Resources
 from consilience.core.ports import LoadedProblem, TrialRequest
 from consilience.core.problem import Objective
@@ -88,8 +90,7 @@ class FunctionExecutor:
                 candidate = CandidateProcess(ForkStarter(zygote, self._interpreter), request)
                 outcome = self._play(request, evaluator, candidate, zygote.arena, "fork")
                 if not zygote.broken:
-                    self._warm.served()
-                    return outcome
+                    return _charged(outcome, self._warm.served())
         with folders.trial_folder(self._work_dir) as folder:
             candidate = CandidateProcess(FreshStarter(self._sandbox, self._interpreter, folder), request)
             return self._play(request, evaluator, candidate, folder, "fresh")
@@ -117,6 +118,14 @@ class FunctionExecutor:
     def _scrubber(self, folder: Path, evaluator: EvaluatorProcess) -> Scrubber:
         ours = {str(folder): "candidate", str(evaluator.folder): "evaluator"}
         return Scrubber({**python_names(self._interpreter), **ours})
+
+
+def _charged(outcome: Outcome, cpu_ms: int) -> Outcome:
+    """Add CPU time to what a trial used."""
+    if not cpu_ms:
+        return outcome
+    resources = msgspec.structs.replace(outcome.resources, cpu_ms=outcome.resources.cpu_ms + cpu_ms)
+    return msgspec.structs.replace(outcome, resources=resources)
 
 
 class _Trial:

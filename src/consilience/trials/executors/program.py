@@ -172,7 +172,7 @@ class WholeProgram:
             environment=own | {SEED_VARIABLE: str(seed)},
             limits=limits,
             may_fork=True,
-            address_space=first == python,
+            limit_address_space=first == python,  # V8 and its kin reserve far more than they use
             scratch_mb=loaded.grants.scratch_mb or SCRATCH_MB,
         )
 

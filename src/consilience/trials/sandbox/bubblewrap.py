@@ -93,6 +93,7 @@ def _mounts(confinement: Confinement, interpreter: Interpreter) -> list[tuple[st
     mounts = [("--symlink" if _is_top_link(path) else "--ro-bind", path) for path in interpreter.readable]
     mounts += [("--ro-bind", path) for path in (LAUNCHER, *confinement.readable)]
     mounts += [("--bind", path) for path in confinement.writable]
+    mounts += [("--dev-bind", path) for path in confinement.devices]
     mounts.append(("--tmpfs", confinement.scratch))
     mounts += [("--tmpfs", path) for path in hidden_folders(interpreter)]
     return sorted(mounts, key=lambda mount: len(Path(mount[1]).parts))

@@ -26,7 +26,7 @@ from consilience.core.outcome import IsolationLevel
 from consilience.trials.sandbox.command import LAUNCHER, Command, limit_settings, parse_command
 from consilience.trials.sandbox.confinement import Confinement
 from consilience.trials.sandbox.interpreter import Interpreter
-from consilience.trials.sandbox.limits import resource_limits
+from consilience.trials.sandbox.limits import is_watched, resource_limits
 from consilience.trials.sandbox.plain import start_below_warden
 from consilience.trials.sandbox.process import HeldProcess
 from consilience.trials.sandbox.seccomp import FilterProfile, build_filter
@@ -42,6 +42,8 @@ DEVICE = 0x0006  # WRITE_FILE, READ_FILE
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 OWN_FACTS = ("/proc/self",)
 SYSTEM_FACTS = ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/sys/devices/system/cpu")
+CONTROLLED_DEVICE = 0x8006  # IOCTL_DEV too: what a driver does, it does by ioctl
+_DRIVER_FACTS = ("/proc/driver/nvidia", "/proc/devices", "/proc/modules")  # `strong` shows them in its own /proc
 _OTHERS_MAY_ENTER = 0o001
 
 
@@ -74,7 +76,7 @@ class LandlockSandbox:
         command = parse_command(confinement.argv, self.interpreter.executable)
         line = command.line(self.interpreter.executable, self._settings(confinement, command))
         streams = Streams(stdin, stdout, stderr)
-        if confinement.may_fork:
+        if is_watched(confinement):
             return start_below_warden(line, confinement, streams)
         environment = dict(confinement.environment)
         return HeldProcess(spawn(line, streams, environment=environment, folder=confinement.work_dir), ceiling=None)
@@ -97,6 +99,9 @@ def landlock_rules(confinement: Confinement, interpreter: Interpreter) -> list[t
     rules = [(path, READ) for path in read]
     rules += [(path, WRITE) for path in (*confinement.writable, confinement.scratch)]
     rules += [(path, DEVICE) for path in DEVICES]
+    if confinement.devices:
+        rules += [(path, READ) for path in _DRIVER_FACTS]
+        rules += [(path, CONTROLLED_DEVICE) for path in confinement.devices]
     return [(path, rights) for path, rights in rules if Path(path).exists()]
 
 

@@ -4,8 +4,7 @@ Rules:
     1. Soft and hard limits are equal, so that a process cannot raise them and CPU time ends in SIGKILL at
        every level (a namespace's first process ignores SIGXCPU).
     2. Without forking, the address space is a true total; with forking it bounds each process, and the
-       watchdog in `process` bounds the sum. Where the address space is left free, the watchdog alone counts,
-       so it watches single processes too.
+       watchdog in `process` bounds the sum.
     3. The number of processes is a limit of the whole user and void for root: never the only defence.
 """
 
@@ -41,7 +40,7 @@ def resource_limits(confinement: Confinement, *, count_tasks: bool) -> tuple[tup
         (resource.RLIMIT_NOFILE, MAXIMUM_FILES),
         (resource.RLIMIT_CORE, 0),
     ]
-    if confinement.address_space:
+    if confinement.limit_address_space:
         pairs.append((resource.RLIMIT_AS, confinement.limits.memory_mb * _MIB))
     if count_tasks:
         pairs.append((resource.RLIMIT_NPROC, MAXIMUM_TASKS))
@@ -50,8 +49,13 @@ def resource_limits(confinement: Confinement, *, count_tasks: bool) -> tuple[tup
 
 def tree_ceiling(confinement: Confinement) -> Ceiling | None:
     """Return what the watchdog allows the whole tree, or None where single-process limits are totals."""
-    watched = confinement.may_fork or not confinement.address_space
-    return whole_tree_ceiling(confinement) if watched and not confinement.hosts_candidates else None
+    return whole_tree_ceiling(confinement) if is_watched(confinement) else None
+
+
+def is_watched(confinement: Confinement) -> bool:
+    """Tell whether only a watchdog bounds what the whole tree uses."""
+    forks = confinement.may_fork and not confinement.hosts_candidates
+    return forks or not confinement.limit_address_space
 
 
 def whole_tree_ceiling(confinement: Confinement) -> Ceiling:
