@@ -77,5 +77,11 @@ def test_regression_wants_numbers() -> None:
         mean_squared_error([1.0, 2.0], [1.0, "2"])
 
 
+@pytest.mark.parametrize("huge", [1e300, 10**400, -(10**400)])
+def test_an_error_beyond_numbers_is_the_candidates(huge: float) -> None:
+    with pytest.raises(OutputError, match="too far off"):
+        mean_squared_error([1.0], [huge])
+
+
 def test_the_harness_is_told_whose_fault_it_is() -> None:
     assert OutputError.of_candidate is True

@@ -82,13 +82,16 @@ def mean_squared_error(targets: Sequence[float], predictions: Any) -> float:
     """Return the mean squared difference, in the target's unit squared; lower is better.
 
     Raises:
-        OutputError: the predictions are not one number for each row.
+        OutputError: the predictions are not one number for each row, or so far off that the error is infinite.
     """
     rows = check_predictions(predictions, len(targets))
     for number, row in enumerate(rows):
         if type(row) not in (int, float):
             raise OutputError(f"prediction {number} is a {type(row).__name__}, expected a number")
-    return math.fsum((row - target) ** 2 for row, target in zip(rows, targets, strict=True)) / len(rows)
+    try:
+        return math.fsum((row - target) ** 2 for row, target in zip(rows, targets, strict=True)) / len(rows)
+    except OverflowError:
+        raise OutputError("the predictions are too far off for an error that is a finite number") from None
 
 
 def _check_row(number: int, row: Any, length: int) -> None:

@@ -33,7 +33,7 @@ _PREFIX_BYTES = {1: 10, 2: 12, 3: 12}  # by major version of the format: magic, 
 _LONGEST_HEADER = 4096
 # What NumPy's own writer makes: these keys in this order, one plain type of numbers. Source: numpy.lib.format.
 _HEADER = re.compile(
-    r"\{'descr': '(?P<type>[<>|=][biufc]\d{1,2})', 'fortran_order': (?P<order>True|False),"
+    r"\{'descr': '(?P<type>[<>|=](?:b1|[iu][1248]|f[248]|c8|c16))', 'fortran_order': (?P<order>True|False),"
     r" 'shape': \((?P<shape>[\d, ]*)\), \}\s*"
 )
 
@@ -165,7 +165,10 @@ class Run:
         data = self.bytes(name)
         kind, shape, order, offset = read_npy_header(data, name)
         flat = np.frombuffer(data, dtype=kind, offset=offset)
-        return flat.reshape(shape, order="F" if order else "C").copy(order="K")
+        try:
+            return flat.reshape(shape, order="F" if order else "C").copy(order="K")
+        except ValueError as error:  # more dimensions, or larger ones, than NumPy has: only where nothing is in it
+            raise OutputError(f"{name} has a shape that cannot be: {error}"[:500]) from None
 
 
 def main() -> None:
