@@ -1,8 +1,11 @@
-"""Helpers for evaluators: what makes the right thing easy to do. The standard library only.
+"""Helpers for evaluators: to score answers and files, and to time, so that cheating gains nothing.
 
 Rules:
-    1. They run in the evaluator's process and see what a candidate handed over: data, checked before it is used.
-    2. What is wrong with that data is the candidate's failure, never the evaluator's.
+    1. The standard library only, NumPy where an evaluator uses arrays, and nothing else of this package: evaluators
+       may run under an interpreter that lacks everything else. Nothing is imported that is not used.
+    2. What decides a score is computed here, from the evaluator's own data; the candidate contributes answers.
+    3. A wrong answer is never a good score, and what cannot be measured is refused, not guessed.
 
-Data flow: a candidate's answers or files -> here -> metrics.
+Data flow: an evaluator -> `function`, `timing` -> candidate.call, or `program` <- files of program.run -> a score,
+or an exception that fails the trial.
 """

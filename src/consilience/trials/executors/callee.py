@@ -29,6 +29,9 @@ class Callee(Protocol):
     def call(self, message: Any, pump: Pump, deadline: float) -> Reply | Failure:
         """Pass one call in and its answer out; a Failure ends the trial."""
 
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that it has used in this trial so far."""
+
     def disturbed(self) -> bool:
         """Tell whether it acts out of turn."""
 

@@ -6,6 +6,7 @@ Rules:
        whatever the evaluator would make of it; an exception in it reaches the evaluator as CandidateError.
     3. At the deadline the one that holds the turn is to blame.
     4. A holdout trial has an evaluator process of its own, started for it and ended with it.
+    5. A reference, which the evaluator may time the candidate against, is the evaluator's own code (`bench`).
 
 Data flow: TrialRequest -> evaluator request -> calls relayed -> metrics or Failure -> Outcome.
 """
@@ -23,11 +24,12 @@ from consilience.core.ports import LoadedProblem, TrialRequest
 from consilience.core.problem import Objective
 from consilience.core.study import ExecutionPolicy
 from consilience.trials.executors import folders
+from consilience.trials.executors.bench import Alone, Bench
 from consilience.trials.executors.callee import Callee
-from consilience.trials.executors.candidate_process import CandidateProcess, answer_line, as_failure
+from consilience.trials.executors.candidate_process import CandidateProcess, answer_message, as_failure
 from consilience.trials.executors.candidate_start import ForkStarter, FreshStarter
 from consilience.trials.executors.classify import capped
-from consilience.trials.executors.evaluator_process import EvaluatorProcess, Report, own_error
+from consilience.trials.executors.evaluator_process import EvaluatorProcess, Report, call_message, own_error
 from consilience.trials.executors.interpreters import executable_of, inspect_interpreter
 from consilience.trials.executors.logs import joined_log
 from consilience.trials.executors.pipes import Pump
@@ -37,7 +39,8 @@ from consilience.trials.executors.zygote import Plan, ZygoteBrokenError
 from consilience.trials.sandbox.confinement import Sandbox
 
 Result = dict[str, float] | Failure
-OUTPUT_ERROR = "OutputError"  # the harness's exception for a file that is not what was asked for
+_UNUSABLE = ("WrongAnswerError", "OutputError")  # what the harness calls answers and files that cannot be scored
+_ASKING = ("call", "reference")
 
 
 class FunctionExecutor:
@@ -99,24 +102,25 @@ class FunctionExecutor:
         self, request: TrialRequest, evaluator: EvaluatorProcess, candidate: Callee, folder: Path, execution: Execution
     ) -> Outcome:
         """Play one trial between evaluator and candidate; nothing of the candidate is left afterwards."""
-        trial = _Trial(self._loaded.problem.objective, evaluator, candidate, self._pump)
+        bench = Bench(candidate, request, Alone(self._sandbox, self._interpreter, self._work_dir))
+        trial = _Trial(self._loaded.problem.objective, evaluator, bench, self._pump)
         isolation = Isolation(level=self._sandbox.level, domain="split", execution=execution)
         try:
             outcome = trial.outcome(request, isolation)
-            return self._scrubber(folder, evaluator).outcome(outcome)  # made now: the evaluator may have moved
+            names = {str(folder): "candidate", **bench.names, str(evaluator.folder): "evaluator"}
+            return self._scrubber(names).outcome(outcome)  # made now: the evaluator may have moved
         except ZygoteBrokenError:
             evaluator.stop()  # it waits for an answer that nobody will give
             raise
         finally:
-            candidate.end(self._pump)
+            bench.end(self._pump)
 
     def _evaluator_for(self, request: TrialRequest) -> EvaluatorProcess:
         if not request.holdout:
             return self._evaluator
         return EvaluatorProcess(self._loaded, self._work_dir, self._pump, holdout=True)
 
-    def _scrubber(self, folder: Path, evaluator: EvaluatorProcess) -> Scrubber:
-        ours = {str(folder): "candidate", str(evaluator.folder): "evaluator"}
+    def _scrubber(self, ours: dict[str, str]) -> Scrubber:
         return Scrubber({**python_names(self._interpreter), **ours})
 
 
@@ -131,10 +135,10 @@ def _charged(outcome: Outcome, cpu_ms: int) -> Outcome:
 class _Trial:
     """One trial as it goes on."""
 
-    def __init__(self, objective: Objective, evaluator: EvaluatorProcess, candidate: Callee, pump: Pump) -> None:
+    def __init__(self, objective: Objective, evaluator: EvaluatorProcess, bench: Bench, pump: Pump) -> None:
         self._objective = objective
         self._evaluator = evaluator
-        self._candidate = candidate
+        self._bench = bench
         self._pump = pump
         self._deadline = 0.0
         self._seconds = 0.0
@@ -148,11 +152,11 @@ class _Trial:
             self._seconds = request.limits.wall_seconds
             self._deadline = started + self._seconds
             result = self._play(request)
-        exit_ = self._candidate.end(self._pump)
+        exit_ = self._bench.end(self._pump)
         wall_ms = round(1000 * (time.monotonic() - started))
-        if not isinstance(result, Failure) and self._candidate.spoke_unasked():
+        if not isinstance(result, Failure) and self._bench.spoke_unasked():
             result = Failure(reason="invalid_output", message="the candidate wrote on the channel after its answer")
-        log = joined_log({"candidate": self._candidate.log(), "evaluator": self._evaluator.log()})
+        log = joined_log({**self._bench.logs(), "evaluator": self._evaluator.log()})
         cpu_ms, peak_kb = self._evaluator_use(cpu_before, failed=isinstance(result, Failure))
         resources = Resources(
             wall_ms=wall_ms,
@@ -161,6 +165,8 @@ class _Trial:
         )
         failure = result if isinstance(result, Failure) else None
         metrics = {} if isinstance(result, Failure) else result
+        if self._bench.compares:
+            isolation = msgspec.structs.replace(isolation, execution="fresh")
         return Outcome(metrics=metrics, failure=failure, resources=resources, isolation=isolation, log=log)
 
     def _play(self, request: TrialRequest) -> Result:
@@ -169,19 +175,19 @@ class _Trial:
             report = self._evaluator_turn()
             if isinstance(report, Failure):
                 return report
-            if report.op != "call":
+            if report.op not in _ASKING:
                 return self._verdict(report)
-            refused = self._candidate_turn(report)
+            refused = self._candidate_turn(report) if report.op == "call" else self._add_reference(report)
             if refused:
                 return refused
 
     def _evaluator_turn(self) -> Report | Failure:
-        evaluator, candidate = self._evaluator, self._candidate
+        evaluator, bench = self._evaluator, self._bench
         in_time = self._pump.run(
-            lambda: evaluator.answers.settled or evaluator.ended or candidate.disturbed(), self._deadline
+            lambda: evaluator.answers.settled or evaluator.ended or bench.disturbed(), self._deadline
         )
-        if candidate.disturbed():
-            return candidate.disturbance(self._pump)
+        if bench.disturbed():
+            return bench.disturbance(self._pump)
         if not in_time:
             message = f"the evaluator held the turn at the trial's limit of {self._seconds:g} s"
             return Failure(reason="evaluator_timeout", message=message)
@@ -192,21 +198,31 @@ class _Trial:
     def _candidate_turn(self, report: Report) -> Failure | None:
         """Relay one call; return why the trial is over, or None after the evaluator has its answer."""
         started = time.monotonic()
-        if not self._candidate.started and (refused := self._candidate.start(self._pump)):
+        process = self._bench.called(report.to)
+        if isinstance(process, Failure):
+            return process
+        if not process.started and (refused := process.start(self._pump)):
             return refused
-        call = {"name": report.name, "args": report.args, "kwargs": report.kwargs}
-        reply = self._candidate.call(call, self._pump, self._deadline)
+        reply = process.call(call_message(report), self._pump, self._deadline)
+        seconds = time.monotonic() - started
         if isinstance(reply, Failure):
             return reply
-        self._raised = as_failure(reply)
+        self._raised = as_failure(reply) if report.to == 0 else None
         if self._raised and self._raised.reason == "memory":
             return self._raised
-        self._evaluator.send(answer_line(reply, started))
+        self._evaluator.send(answer_message(reply, seconds, process.cpu_seconds()))
+        return None
+
+    def _add_reference(self, report: Report) -> Failure | None:
+        number = self._bench.add_reference(report.source)
+        if isinstance(number, Failure):
+            return number
+        self._evaluator.send({"value": number})
         return None
 
     def _verdict(self, report: Report) -> Result:
         if report.op == "candidate_error":
-            unusable = report.error.get("type") == OUTPUT_ERROR
+            unusable = report.error.get("type") in _UNUSABLE
             reason: FailureReason = "invalid_output" if unusable else "crash"
             return self._raised or Failure(reason=reason, message=capped(str(report.error.get("message"))))
         if report.op == "error":

@@ -104,6 +104,10 @@ class WholeProgram:
         finally:
             folders.remove(here)
 
+    def cpu_seconds(self) -> float:
+        """Return the CPU time of all runs so far."""
+        return self._used.cpu_ms / 1000 if self._used else 0.0
+
     def disturbed(self) -> bool:
         """Tell whether it acts out of turn: nothing of it is alive between runs."""
         return False
@@ -130,7 +134,7 @@ class WholeProgram:
     def _limits_left(self) -> Limits | Failure:
         """Return the limits of the next run: what the runs before have left of the trial's CPU time."""
         limits = self._place.request.limits
-        left = limits.cpu_seconds - (self._used.cpu_ms / 1000 if self._used else 0)
+        left = limits.cpu_seconds - self.cpu_seconds()
         if left <= 0:
             return _cpu_failure(limits)
         return msgspec.structs.replace(limits, cpu_seconds=left)
