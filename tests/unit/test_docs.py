@@ -84,6 +84,7 @@ def test_every_key_of_a_problem_is_documented() -> None:
         "artifact": schema.ArtifactTable,
         "parameters.NAME": schema.ParameterTable,
         "evaluator": schema.EvaluatorTable,
+        "sandbox": schema.SandboxTable,
         "budget": schema.BudgetTable,
         "limits": Limits,
         "seeds": schema.SeedsTable,

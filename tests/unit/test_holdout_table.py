@@ -13,8 +13,8 @@ from consilience.core.canonical import hash_value, sha256_hex
 from consilience.core.errors import ProblemError
 from consilience.core.ports import Grants, LoadedProblem
 from consilience.core.problem import FileDigest, problem_id
-from consilience.problems.exposure import check_exposure
-from consilience.problems.holdout import SALT
+from consilience.problems.granting import check_secrets
+from consilience.problems.holdout import SALT, Holdout, check_interpreter
 from consilience.problems.load import load_problem
 
 TOML = """
@@ -126,15 +126,13 @@ def test_no_grant_opens_what_scores(tmp_path: Path, granted: str) -> None:
     loaded = load_problem(write(tmp_path))
     place = str(tmp_path / granted)
     for grants in (Grants(readable=(place,)), Grants(scratch=(place,))):
-        with pytest.raises(ProblemError, match="which holds"):
-            check_exposure(structs.replace(loaded, grants=grants))
-    (tmp_path / "cache").mkdir()
-    open_ = structs.replace(loaded, grants=Grants(readable=(str(tmp_path / "cache"),)))
-    assert check_exposure(open_) is open_
+        with pytest.raises(ProblemError, match="which scores the candidate"):
+            check_secrets(structs.replace(loaded, grants=grants), (), "problem.toml")
 
 
 def test_no_interpreters_folder_holds_the_holdout(tmp_path: Path) -> None:
     loaded = load_problem(write(tmp_path))
-    with pytest.raises(ProblemError, match="which holds"):
-        check_exposure(structs.replace(loaded, interpreter=str(tmp_path / "bin" / "python")))
-    assert check_exposure(structs.replace(loaded, interpreter=sys.executable)).interpreter == sys.executable
+    holdout = Holdout(files=loaded.holdout, commitment=loaded.problem.holdout_commitment)
+    with pytest.raises(ProblemError, match="the interpreter's folder"):
+        check_interpreter(tmp_path, holdout, str(tmp_path / "bin" / "python"))
+    check_interpreter(tmp_path, holdout, sys.executable)

@@ -23,15 +23,18 @@ from consilience.core.ports import Executor, LoadedProblem, Proposer
 from consilience.core.study import StudySettings
 from consilience.node.clock import SystemClock
 from consilience.node.devices import guarded
-from consilience.node.places import UserPlaces
+from consilience.node.places import STATE_NAME, UserPlaces
 from consilience.node.runner import Runner
 from consilience.node.session import Session
 from consilience.node.settings import Settings
+from consilience.problems.companion import grants_file
+from consilience.problems.granting import check_secrets
 from consilience.search.proposers import default_proposers
 from consilience.trials.environment import describe_environment
 from consilience.trials.executors.factory import make_executor
 from consilience.trials.executors.folders import remove
 from consilience.trials.executors.with_gpu import GpuExecutor, devices_of
+from consilience.trials.observing.observer import Observer
 from consilience.trials.sandbox.confinement import Sandbox
 from consilience.trials.sandbox.probe import cached_probe, open_sandbox, require_level, unsafe_sandbox
 
@@ -70,18 +73,38 @@ def choose_sandbox(interpreter: str, study: StudySettings, places: UserPlaces, *
 
 @contextmanager
 def open_executor(
-    loaded: LoadedProblem, study: StudySettings, places: UserPlaces, work_dir: Path, *, unsafe: bool
+    loaded: LoadedProblem,
+    study: StudySettings,
+    places: UserPlaces,
+    work_dir: Path,
+    *,
+    unsafe: bool,
+    observer: Observer | None = None,
 ) -> Iterator[Executor]:
     """Open the executor for a problem; everything it started and wrote is gone afterwards.
 
+    Args:
+        loaded: the problem.
+        study: its policy decides over the sandbox.
+        places: the user's folders.
+        work_dir: where temporary files lie; emptied first.
+        unsafe: whether the user asked for no sandbox.
+        observer: watches the trials, to tell what they were denied.
+
     Raises:
+        ProblemError: a grant would open what the score hangs on.
         IsolationError, EnvironmentLacksError: the machine does not allow it.
     """
+    check_secrets(loaded, (places.key, places.marks, loaded.root / STATE_NAME, work_dir), grants_file(loaded.root))
     sandbox = choose_sandbox(loaded.interpreter or sys.executable, study, places, unsafe=unsafe)
+    if observer is not None:
+        sandbox = observer.watch(sandbox)
     remove(work_dir)  # what a killed run left behind
     work_dir.mkdir(parents=True)
     with guarded(loaded.grants, study.policy, sandbox, places.leases) as guard:
-        inner = make_executor(loaded, guard or sandbox, work_dir, "fresh" if guard else study.policy.execution)
+        # a device cannot be handed on, and only what is started is watched
+        execution = "fresh" if guard or observer else study.policy.execution
+        inner = make_executor(loaded, guard or sandbox, work_dir, execution)
         executor = GpuExecutor(inner, guard) if guard else inner
         try:
             yield executor
@@ -115,6 +138,8 @@ class Run:
             ConsilienceError: anything that stands in the way, before a trial is spent.
         """
         settings = _without_sandbox(settings) if unsafe else settings
+        stated = [Path(text).expanduser() for text in (settings.value("state"), settings.value("key")) if text]
+        check_secrets(loaded, stated, grants_file(loaded.root))
         session = Session.open(loaded, settings, places, clock=SystemClock(), passphrase=passphrase)
         try:
             study = session.state.study

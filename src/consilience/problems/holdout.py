@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -69,6 +70,24 @@ def read_holdout(root: Path, table: ProblemFile, others: Iterable[FileDigest]) -
     digests = digest_bytes(files)
     _check_hidden(digests, files, tuple(others))
     return Holdout(files=files, commitment=hash_value({"salt": _salt(root), "files": digests}))
+
+
+def check_interpreter(root: Path, holdout: Holdout, interpreter: str) -> None:
+    """See that the holdout is not in the interpreter's own folder, which candidates may read.
+
+    Args:
+        root: the problem's folder.
+        holdout: its holdout.
+        interpreter: path of the Python that runs candidates; "" is the one that runs us.
+
+    Raises:
+        ProblemError: it is.
+    """
+    prefix = (Path(interpreter).parent.parent if interpreter else Path(sys.prefix)).resolve()
+    for path in holdout.files:
+        is_open = (root / path).resolve().is_relative_to(prefix)
+        found = f"{path!r} in {prefix}, the interpreter's folder, which candidates may read"
+        require(not is_open, (FILE, "holdout.files"), found=found, expected="files elsewhere")
 
 
 def queries(table: ProblemFile) -> int:

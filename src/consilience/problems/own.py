@@ -10,7 +10,6 @@ Data flow: problem.toml -> `schema` (shape) -> `checks` (meaning) -> LoadedProbl
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,15 +18,25 @@ from msgspec import structs
 
 from consilience.core.errors import ProblemError
 from consilience.core.ports import LoadedProblem
-from consilience.core.problem import EvaluatorSpec, FileDigest, Parameter, Problem
+from consilience.core.problem import EvaluatorSpec, FileDigest, Parameter, Problem, Surface
 from consilience.core.study import StudySettings
 from consilience.problems import checks
 from consilience.problems.decode import decode
-from consilience.problems.exposure import check_exposure
 from consilience.problems.faults import require, show
-from consilience.problems.files import digest_bytes, digest_files, digest_texts, expand, inside, read_bytes, read_text
-from consilience.problems.holdout import queries, read_holdout
-from consilience.problems.options import LoadOptions, find_interpreter
+from consilience.problems.files import (
+    digest_bytes,
+    digest_files,
+    digest_texts,
+    expand,
+    inside,
+    read_bytes,
+    read_text,
+    read_toml,
+)
+from consilience.problems.granting import missing_warnings, read_grants
+from consilience.problems.holdout import check_interpreter, queries, read_holdout
+from consilience.problems.interpreters import find_interpreter
+from consilience.problems.options import LoadOptions
 from consilience.problems.programs import check_command, read_program
 from consilience.problems.schema import DEFAULT_ENTRY, DEFAULT_TRIALS, FILE, EvaluatorTable, ProblemFile
 from consilience.problems.sources import defines, parse_python
@@ -41,7 +50,7 @@ def load_own(root: Path, options: LoadOptions = LoadOptions()) -> LoadedProblem:
         ProblemError: anything in the folder is wrong.
     """
     root = root.resolve()
-    raw = _read_toml(root / FILE)
+    raw = read_toml(root / FILE, FILE)
     table = decode(raw, ProblemFile, FILE)
     checks.check_objective(table.objective, FILE)
     checks.check_limits(table.limits, FILE)
@@ -51,7 +60,32 @@ def load_own(root: Path, options: LoadOptions = LoadOptions()) -> LoadedProblem:
     support = _read_support(root, table.evaluator, wants_holdout=table.holdout is not None)
     evaluator, data = _scoring(root, table, support, texts)
     holdout = read_holdout(root, table, (*digest_bytes(support), *digest_texts(texts), *data, *evaluator.visible))
-    problem = Problem(
+    grants = read_grants(table.sandbox, FILE)
+    interpreter = _interpreter(root, table, options)
+    check_interpreter(root, holdout, interpreter)
+    return LoadedProblem(
+        problem=_problem(root, table, surface, evaluator, data, holdout.commitment),
+        root=root,
+        baseline=baseline,
+        study=_study(table),
+        support=support,
+        interpreter=interpreter,
+        holdout=holdout.files,
+        grants=grants,
+        stated=_stated(raw),
+        warnings=missing_warnings(grants),
+    )
+
+
+def _problem(
+    root: Path,
+    table: ProblemFile,
+    surface: Surface,
+    evaluator: EvaluatorSpec,
+    data: tuple[FileDigest, ...],
+    commitment: str,
+) -> Problem:
+    return Problem(
         name=table.name or root.name,
         goal=table.goal,
         objective=table.objective,
@@ -60,19 +94,8 @@ def load_own(root: Path, options: LoadOptions = LoadOptions()) -> LoadedProblem:
         data=data,
         constraints=tuple(checks.read_constraint(text, (FILE, "constraints")) for text in table.constraints),
         limits=table.limits,
-        holdout_commitment=holdout.commitment,
-    )
-    return check_exposure(
-        LoadedProblem(
-            problem=problem,
-            root=root,
-            baseline=baseline,
-            study=_study(table),
-            support=support,
-            holdout=holdout.files,
-            interpreter=_interpreter(root, table, options),
-            stated=_stated(raw),
-        )
+        holdout_commitment=commitment,
+        environment=table.sandbox.environment,
     )
 
 
@@ -86,17 +109,6 @@ def _scoring(
     visible = [file.path for file in evaluator.visible]
     _check_disjoint(visible, [file.path for file in data], "evaluator.visible", "the evaluator's data")
     return evaluator, data
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    text = read_text(path, (FILE, ""))
-    try:
-        return tomllib.loads(text)
-    except RecursionError as error:
-        raise ProblemError(FILE, "", found="a value nested beyond reading", expected="valid TOML") from error
-    except tomllib.TOMLDecodeError as error:
-        hint = "strings need quotes, and true and false are lower-case"
-        raise ProblemError(FILE, "", found=f"a syntax error: {error}", expected="valid TOML", hint=hint) from error
 
 
 def _artifact_texts(root: Path, table: ProblemFile, parameters: tuple[Parameter, ...]) -> dict[str, str]:

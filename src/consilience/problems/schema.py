@@ -59,6 +59,16 @@ class HoldoutTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     queries: int = Policy().holdout_queries
 
 
+class SandboxTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[sandbox]``: what a trial may use of this machine; nothing of it where a key is absent. See `granting`."""
+
+    readable: tuple[str, ...] = ()
+    scratch: tuple[str, ...] = ()
+    scratch_mb: int | None = None
+    environment: dict[str, str] = {}
+    gpus: int = 0
+
+
 class BudgetTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[budget]``: totals over the life of the study."""
 
@@ -96,6 +106,7 @@ class ProblemFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     artifact: ArtifactTable = ArtifactTable()
     parameters: dict[str, Any] = {}
     evaluator: EvaluatorTable = EvaluatorTable()
+    sandbox: SandboxTable = SandboxTable()
     data: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     budget: BudgetTable = BudgetTable(trials=DEFAULT_TRIALS)

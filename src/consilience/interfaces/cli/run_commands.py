@@ -165,7 +165,7 @@ def init(folder: str, source: str, as_json: bool) -> int:  # noqa: FBT001  click
 @options.with_layout
 @options.with_json
 def doctor(folder: str | None, as_json: bool, **flags: Any) -> int:  # noqa: FBT001  click's
-    """Say what works here, what is missing and how to mend it; with FOLDER, run its baseline once."""
+    """Say what works here, what is missing and how to mend it; with FOLDER, what its baseline needs and was denied."""
     layout = options.take_layout(flags)
     loaded = options.load(folder, layout) if folder else None
     settings = options.resolve_settings(loaded, flags)

@@ -17,6 +17,7 @@ from consilience.core.problem import EvaluatorKind
 from consilience.core.study import ExecutionPolicy
 from consilience.trials.executors.command import CommandExecutor
 from consilience.trials.executors.function import FunctionExecutor
+from consilience.trials.executors.grants import with_grants
 from consilience.trials.executors.openevolve import OpenEvolveExecutor
 from consilience.trials.executors.program import ProgramExecutor
 from consilience.trials.sandbox.confinement import Sandbox
@@ -40,15 +41,15 @@ def make_executor(
         execution: how called candidates are started; whole programs are always started fresh.
 
     Raises:
-        EnvironmentLacksError: the problem's interpreter or command is not on this machine, or forking is demanded
-            where it cannot be had.
+        EnvironmentLacksError: the problem's interpreter, command or a path that it grants is not on this machine, or
+            forking is demanded where it cannot be had.
     """
-    kind = loaded.problem.evaluator.kind
+    kind, granted = loaded.problem.evaluator.kind, with_grants(sandbox, loaded)
     if kind == "function":
-        return FunctionExecutor(loaded, sandbox, work_dir, execution)
+        return FunctionExecutor(loaded, granted, work_dir, execution)
     if execution == "fork":
         raise EnvironmentLacksError(
             f"only the candidates of evaluators of kind function can be forked; this one's kind is {kind}",
             hint="leave execution at auto, or set it to fresh",
         )
-    return _WHOLE[kind](loaded, sandbox, work_dir)
+    return _WHOLE[kind](loaded, granted, work_dir)
