@@ -46,7 +46,8 @@ LEAST_PAIRS = 5
 LEAST_TRIPS = 20
 """A call of the reference has to cost this many times the way there and back, which then is at most 5 % of it.
 
-Measured on two cores, level strong: TRIPMEASURE
+Measured on two cores at a load of 20, level strong, CPython 3.11: 0.03 to 0.13 ms of CPU for a small call. A function
+against itself, 11 pairs, 6 times each: 0.95 to 1.05 for calls of 7 and of 26 ms, 0.90 to 1.14 for calls of 0.9 ms.
 """
 
 

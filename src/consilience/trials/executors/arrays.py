@@ -78,7 +78,7 @@ def check_arrays(message: Carrier, values: Sequence[Any], frame: tuple[bytes, by
     if sorted(_marks(values)) != list(range(len(headers))):
         raise NotPlainError(f"{len(headers)} arrays, and not exactly one place for each")
     for header, part in _parts(headers, raw):
-        if header.dtype == "bool" and part.translate(None, _BOOLEANS):
+        if header.dtype == "bool" and bytes(part).translate(None, _BOOLEANS):
             raise NotPlainError("a boolean array with other bytes than 0 and 1")
 
 
@@ -116,10 +116,10 @@ def _check_header(header: ArrayHeader) -> None:
         raise NotPlainError("an array with a size beyond 63 bits")
 
 
-def _parts(headers: Sequence[ArrayHeader], raw: bytes) -> Iterator[tuple[ArrayHeader, bytes]]:
-    start = 0
+def _parts(headers: Sequence[ArrayHeader], raw: bytes) -> Iterator[tuple[ArrayHeader, memoryview]]:
+    start, view = 0, memoryview(raw)
     for header in headers:
-        yield header, raw[start : start + header.size]
+        yield header, view[start : start + header.size]
         start += header.size
 
 
