@@ -16,7 +16,13 @@ from consilience.core.artifact import Artifact
 from consilience.core.ports import Executor, LoadedProblem
 from consilience.core.study import ExecutionPolicy
 from consilience.testing.conformance import ExecutorConformance
-from consilience.testing.trivial import command_problem, printing_artifact, split_problem
+from consilience.testing.trivial import (
+    command_problem,
+    printing_artifact,
+    program_problem,
+    split_problem,
+    writing_artifact,
+)
 from consilience.trials.executors.factory import make_executor
 from consilience.trials.sandbox.confinement import Sandbox
 from consilience.trials.sandbox.probe import strongest_sandbox
@@ -71,6 +77,15 @@ class TestRestrictedCommand(Restricted):
 
     def artifact(self, program: str) -> Artifact:
         return printing_artifact(program)
+
+
+class TestRestrictedProgram(Restricted):
+    @pytest.fixture
+    def executor(self, work_dir: Path) -> Iterator[Executor]:
+        yield from self.made(program_problem(), work_dir)
+
+    def artifact(self, program: str) -> Artifact:
+        return writing_artifact(program)
 
 
 del Restricted, ExecutorConformance  # pytest would collect them, without an executor to test

@@ -16,6 +16,7 @@ PROMISED = {
     "03_ask_and_tell.py": ("noise floor", "'grind': 'medium'", "domain: 'told'"),
     "04_score_a_function.py": ("of the answers in 60 trials", "non_finite", "right = 0 in"),
     "05_time_a_function.py": ("noise floor", "wall_speedup", "trip_seconds"),
+    "06_whole_program.py": ("maximize accuracy", "has no score: exit code 1"),
     "00_minimal.py": ("the incumbent:",),
 }
 SCRIPTS = [*sorted((ROOT / "docs" / "tutorials").glob("*.py")), *sorted((ROOT / "examples").glob("*.py"))]

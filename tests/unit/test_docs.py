@@ -89,6 +89,7 @@ def test_every_key_of_a_problem_is_documented() -> None:
         "limits": Limits,
         "seeds": schema.SeedsTable,
         "policy": schema.PolicyTable,
+        "holdout": schema.HoldoutTable,
     }
     single = set(schema.ProblemFile.__struct_fields__) - {name.partition(".")[0] for name in tables}
     wanted = {f"`{name}`" for name in single}

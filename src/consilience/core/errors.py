@@ -22,6 +22,7 @@ Tree::
     |- IdentityError                 identity               4
     |- EnvironmentLacksError         environment            4
     |  `- IsolationError             isolation_unavailable  4
+    |- HoldoutError                  holdout_refused        1
     `- ApplyError                    apply_refused          1
 """
 
@@ -146,6 +147,12 @@ class IsolationError(EnvironmentLacksError):
     """The isolation that can be enforced here is below what the policy demands."""
 
     kind = "isolation_unavailable"
+
+
+class HoldoutError(ConsilienceError):
+    """The holdout was not asked: the policy's queries are used up."""
+
+    kind = "holdout_refused"
 
 
 class ApplyError(ConsilienceError):

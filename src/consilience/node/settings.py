@@ -163,6 +163,12 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(name="minimum_gain", read=float, default=_POLICY.minimum_gain, meaning="smaller gains are not promoted"),
     Setting(
+        name="holdout_queries",
+        read=_read_count,
+        default=_POLICY.holdout_queries,
+        meaning="how often the holdout may be asked over the life of the study",
+    ),
+    Setting(
         name="execution",
         read=_read_choice(*get_args(ExecutionPolicy)),
         default=_POLICY.execution,
@@ -237,6 +243,7 @@ class Settings:
                 maximum_pairs=self._at_least("maximum_pairs", 1),
                 minimum_gain=self.value("minimum_gain"),
                 deterministic=declared.deterministic,
+                holdout_queries=self._at_least("holdout_queries", 0),
                 execution=self.value("execution"),
                 allow_gpu=self.value("allow_gpu"),
                 bound=self.value("bound"),
@@ -273,6 +280,7 @@ def problem_layer(study: StudySettings, stated: tuple[str, ...]) -> dict[str, An
         "false_promotion_rate": policy.false_promotion_rate,
         "maximum_pairs": policy.maximum_pairs,
         "minimum_gain": policy.minimum_gain,
+        "holdout_queries": policy.holdout_queries,
         "execution": policy.execution,
         "allow_gpu": policy.allow_gpu,
         "bound": policy.bound,

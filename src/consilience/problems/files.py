@@ -134,6 +134,11 @@ def digest_bytes(files: Mapping[str, bytes]) -> tuple[FileDigest, ...]:
     return tuple(FileDigest(path=path, sha256=sha256_hex(files[path])) for path in sorted(files))
 
 
+def digest_texts(texts: Mapping[str, str]) -> tuple[FileDigest, ...]:
+    """Digest texts held in memory, sorted by path."""
+    return digest_bytes({path: text.encode() for path, text in texts.items()})
+
+
 def digest_files(root: Path, paths: Iterable[str], where: tuple[str, str]) -> tuple[FileDigest, ...]:
     """Digest files on disk, sorted by path, without holding them in memory.
 

@@ -21,7 +21,8 @@ from consilience.core.ports import LoadedProblem
 from consilience.problems import autoresearch, openevolve
 from consilience.problems.companion import with_companion
 from consilience.problems.options import LoadOptions
-from consilience.problems.own import FILE, load_own
+from consilience.problems.own import load_own
+from consilience.problems.schema import FILE
 
 __all__ = ["Layout", "LoadOptions", "detect_layout", "load_problem"]
 

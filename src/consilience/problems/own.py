@@ -18,21 +18,29 @@ from msgspec import structs
 
 from consilience.core.errors import ProblemError
 from consilience.core.ports import LoadedProblem
-from consilience.core.problem import EvaluatorSpec, Parameter, Problem
+from consilience.core.problem import EvaluatorSpec, FileDigest, Parameter, Problem, Surface
 from consilience.core.study import StudySettings
 from consilience.problems import checks
 from consilience.problems.decode import decode
-from consilience.problems.faults import require
-from consilience.problems.files import digest_bytes, digest_files, expand, inside, read_bytes, read_text, read_toml
+from consilience.problems.faults import require, show
+from consilience.problems.files import (
+    digest_bytes,
+    digest_files,
+    digest_texts,
+    expand,
+    inside,
+    read_bytes,
+    read_text,
+    read_toml,
+)
 from consilience.problems.granting import missing_warnings, read_grants
+from consilience.problems.holdout import check_interpreter, queries, read_holdout
 from consilience.problems.interpreters import find_interpreter
 from consilience.problems.options import LoadOptions
-from consilience.problems.schema import DEFAULT_TRIALS, EvaluatorTable, ProblemFile
+from consilience.problems.programs import check_command, read_program
+from consilience.problems.schema import DEFAULT_ENTRY, DEFAULT_TRIALS, FILE, EvaluatorTable, ProblemFile
 from consilience.problems.sources import defines, parse_python
 from consilience.problems.surface import make_surface
-
-FILE = "problem.toml"
-_DEFAULT_ENTRY = "evaluator.py"
 
 
 def load_own(root: Path, options: LoadOptions = LoadOptions()) -> LoadedProblem:  # noqa: B008 - frozen
@@ -44,36 +52,62 @@ def load_own(root: Path, options: LoadOptions = LoadOptions()) -> LoadedProblem:
     root = root.resolve()
     raw = read_toml(root / FILE, FILE)
     table = decode(raw, ProblemFile, FILE)
-    objective = checks.read_objective(table.objective, FILE)
     checks.check_limits(table.limits, FILE)
     parameters = tuple(checks.read_parameter(name, raw, FILE) for name, raw in table.parameters.items())
     texts = _artifact_texts(root, table, parameters)
     surface, baseline = make_surface(texts, parameters, (FILE, "artifact.files"))
-    support = _read_support(root, table.evaluator)
-    _check_disjoint(texts, support, "artifact.files", "the evaluator's files")
+    support = _read_support(root, table.evaluator, wants_holdout=table.holdout is not None)
+    evaluator, data = _scoring(root, table, support, texts)
+    holdout = read_holdout(root, table, (*digest_bytes(support), *digest_texts(texts), *data, *evaluator.visible))
     grants = read_grants(table.sandbox, FILE)
-    problem = Problem(
-        name=table.name or root.name,
-        goal=table.goal,
-        objective=objective,
-        surface=surface,
-        evaluator=_evaluator(table.evaluator, support, texts),
-        data=_data(root, table, {*texts, *support}),
-        constraints=tuple(checks.read_constraint(text, (FILE, "constraints")) for text in table.constraints),
-        limits=table.limits,
-        environment=table.sandbox.environment,
-    )
+    interpreter = _interpreter(root, table, options)
+    check_interpreter(root, holdout, interpreter)
     return LoadedProblem(
-        problem=problem,
+        problem=_problem(root, table, surface, evaluator, data, holdout.commitment),
         root=root,
         baseline=baseline,
         study=_study(table),
         support=support,
-        interpreter=_interpreter(root, table, options),
+        interpreter=interpreter,
+        holdout=holdout.files,
         grants=grants,
         stated=_stated(raw),
         warnings=missing_warnings(grants),
     )
+
+
+def _problem(
+    root: Path,
+    table: ProblemFile,
+    surface: Surface,
+    evaluator: EvaluatorSpec,
+    data: tuple[FileDigest, ...],
+    commitment: str,
+) -> Problem:
+    return Problem(
+        name=table.name or root.name,
+        goal=table.goal,
+        objective=checks.read_objective(table.objective, FILE),
+        surface=surface,
+        evaluator=evaluator,
+        data=data,
+        constraints=tuple(checks.read_constraint(text, (FILE, "constraints")) for text in table.constraints),
+        limits=table.limits,
+        holdout_commitment=commitment,
+        environment=table.sandbox.environment,
+    )
+
+
+def _scoring(
+    root: Path, table: ProblemFile, support: dict[str, bytes], texts: dict[str, str]
+) -> tuple[EvaluatorSpec, tuple[FileDigest, ...]]:
+    """Return evaluator and data, after seeing that no file has two parts to play."""
+    _check_disjoint(texts, support, "artifact.files", "the evaluator's files")
+    data = _data(root, table, {*texts, *support})
+    evaluator = _evaluator(root, table.evaluator, support, texts)
+    visible = [file.path for file in evaluator.visible]
+    _check_disjoint(visible, [file.path for file in data], "evaluator.visible", "the evaluator's data")
+    return evaluator, data
 
 
 def _artifact_texts(root: Path, table: ProblemFile, parameters: tuple[Parameter, ...]) -> dict[str, str]:
@@ -88,25 +122,30 @@ def _artifact_texts(root: Path, table: ProblemFile, parameters: tuple[Parameter,
     return {path: read_text(inside(root, path, where), where) for path in paths}
 
 
-def _read_support(root: Path, table: EvaluatorTable) -> dict[str, bytes]:
+def _read_support(root: Path, table: EvaluatorTable, *, wants_holdout: bool) -> dict[str, bytes]:
     paths = set(expand(root, table.support, (FILE, "evaluator.support")))
     where = (FILE, "evaluator.entry")
     if table.kind != "command":
-        entry = table.entry or _DEFAULT_ENTRY
+        entry = table.entry or DEFAULT_ENTRY
         text = read_text(inside(root, entry, where), where)
-        has_evaluate = defines(parse_python(text, entry, where), "evaluate")
-        require(has_evaluate, where, found=f"{entry!r} without evaluate", expected="a module that defines evaluate")
+        module = parse_python(text, entry, where)
+        for function in ("evaluate", "holdout") if wants_holdout else ("evaluate",):
+            expected = f"a module that defines {function}"
+            require(defines(module, function), where, found=f"{entry!r} without {function}", expected=expected)
         paths.add(entry)
     elif table.entry:
         raise ProblemError(*where, found=repr(table.entry), expected="no entry where kind is command")
     return {path: read_bytes(root / path, where) for path in sorted(paths)}
 
 
-def _evaluator(table: EvaluatorTable, support: dict[str, bytes], texts: dict[str, str]) -> EvaluatorSpec:
+def _evaluator(root: Path, table: EvaluatorTable, support: dict[str, bytes], texts: dict[str, str]) -> EvaluatorSpec:
+    if table.kind == "program":
+        return read_program(root, table, support, texts)
+    for field, listed in (("visible", table.visible), ("outputs", table.outputs)):
+        expected = f"none where kind is {table.kind}"
+        require(not listed, (FILE, f"evaluator.{field}"), found=show(list(listed)), expected=expected)
     if table.kind == "command":
-        where = (FILE, "evaluator.command")
-        expected = 'the words of a command, such as ["{python}", "train.py"]'
-        require(bool(table.command and table.command[0]), where, found="no command", expected=expected)
+        check_command(table)
         checks.check_pattern(table.metric_pattern, (FILE, "evaluator.metric_pattern"))
         return EvaluatorSpec(
             kind="command", command=table.command, metric_pattern=table.metric_pattern, files=digest_bytes(support)
@@ -117,10 +156,10 @@ def _evaluator(table: EvaluatorTable, support: dict[str, bytes], texts: dict[str
     single = table.kind == "function" or len(texts) == 1
     expected = "exactly one file where kind is openevolve"
     require(single, (FILE, "artifact.files"), found=f"{len(texts)} files", expected=expected)
-    return EvaluatorSpec(kind=table.kind, entry=table.entry or _DEFAULT_ENTRY, files=digest_bytes(support))
+    return EvaluatorSpec(kind=table.kind, entry=table.entry or DEFAULT_ENTRY, files=digest_bytes(support))
 
 
-def _data(root: Path, table: ProblemFile, used: set[str]) -> tuple[Any, ...]:
+def _data(root: Path, table: ProblemFile, used: set[str]) -> tuple[FileDigest, ...]:
     where = (FILE, "data")
     paths = expand(root, table.data, where)
     _check_disjoint(paths, used, "data", "artifact or evaluator")
@@ -139,6 +178,7 @@ def _stated(raw: dict[str, Any]) -> tuple[str, ...]:
     named = [seeds[key] for key in raw.get("seeds", {})]
     named += ["autonomy"] if "autonomy" in raw else []
     named += ["bound"] if "bound" in raw.get("objective", {}) else []
+    named += ["holdout_queries"] if "queries" in raw.get("holdout", {}) else []
     return (*raw.get("budget", {}), *raw.get("policy", {}), *named)
 
 
@@ -147,7 +187,11 @@ def _study(table: ProblemFile) -> StudySettings:
         budget=checks.read_budget(table.budget, DEFAULT_TRIALS, FILE),
         seed=table.seeds.study,
         autonomy=table.autonomy,
-        policy=structs.replace(checks.read_policy(table.policy, table.seeds, FILE), bound=table.objective.bound),
+        policy=structs.replace(
+            checks.read_policy(table.policy, table.seeds, FILE),
+            bound=table.objective.bound,
+            holdout_queries=queries(table),
+        ),
     )
 
 

@@ -15,8 +15,10 @@ from msgspec import Struct
 
 from consilience.core.outcome import IsolationLevel
 from consilience.core.problem import Direction, EvaluatorKind, Limits, ParameterType, ParameterValue
-from consilience.core.study import Autonomy, ExecutionPolicy
+from consilience.core.study import Autonomy, ExecutionPolicy, Policy
 
+FILE = "problem.toml"
+DEFAULT_ENTRY = "evaluator.py"
 DEFAULT_TRIALS = 100
 
 
@@ -55,6 +57,15 @@ class EvaluatorTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     command: tuple[str, ...] = ()
     metric_pattern: str = ""
     interpreter: str = ""
+    visible: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+
+class HoldoutTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[holdout]``: files for ``holdout(candidate, seed)`` alone, and how often it may be asked."""
+
+    files: tuple[str, ...] = ()
+    queries: int = Policy().holdout_queries
 
 
 class SandboxTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,3 +122,4 @@ class ProblemFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     limits: Limits = Limits()
     seeds: SeedsTable = SeedsTable()
     policy: PolicyTable = PolicyTable()
+    holdout: HoldoutTable | None = None

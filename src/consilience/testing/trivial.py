@@ -40,6 +40,22 @@ print("score:", run(seed))
 """
 
 
+SCORES = """
+import json
+
+def evaluate(program, seed):
+    return {"score": json.loads(program.run().text("score.json"))}
+"""
+WRITES = """
+import json, os, random
+seed = int(os.environ["CONSILIENCE_SEED"])
+random.seed(seed)
+{program}
+with open("score.json", "w") as file:
+    json.dump(run(seed), file, default=str)
+"""
+
+
 def loaded(
     spec: EvaluatorSpec,
     support: dict[str, str],
@@ -80,6 +96,12 @@ def command_problem(support: dict[str, str] | None = None) -> LoadedProblem:
     return loaded(spec, support or {})
 
 
+def program_problem(evaluator: str = SCORES) -> LoadedProblem:
+    """Return a problem whose program writes its score as JSON, for an evaluator apart from it."""
+    spec = EvaluatorSpec(kind="program", entry="evaluator.py", command=("{python}", PROGRAM), outputs=("score.json",))
+    return loaded(spec, {"evaluator.py": evaluator})
+
+
 def artifact(program: str) -> Artifact:
     """Return a candidate of one file."""
     return Artifact(files=(ArtifactFile(PROGRAM, program),))
@@ -88,6 +110,11 @@ def artifact(program: str) -> Artifact:
 def printing_artifact(program: str) -> Artifact:
     """Return a candidate that runs ``run(seed)`` itself and prints the score."""
     return artifact(PRINTS.format(program=program))
+
+
+def writing_artifact(program: str) -> Artifact:
+    """Return a candidate that runs ``run(seed)`` itself and writes the score."""
+    return artifact(WRITES.format(program=program))
 
 
 def request(candidate: Artifact, *, seed: int = 1, limits: Limits = LIMITS) -> TrialRequest:

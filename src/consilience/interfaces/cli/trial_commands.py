@@ -11,6 +11,7 @@ from consilience.core.errors import EXIT_DONE, EXIT_FAILED, EXIT_VERIFICATION
 from consilience.core.outcome import IsolationLevel
 from consilience.core.study import ExecutionPolicy
 from consilience.interfaces.cli import options
+from consilience.interfaces.cli.holdout_command import holdout
 from consilience.interfaces.cli.output import emit, note, table
 from consilience.interfaces.cli.showing import show_repeats
 from consilience.interfaces.text import held, number, one_line, signed, weaknesses
@@ -23,7 +24,10 @@ _LARGEST_SEED = 2**31 - 1
 
 @click.group()
 def trial() -> None:
-    """Run a candidate by hand."""
+    """Run a candidate by hand, or ask the holdout about it."""
+
+
+trial.add_command(holdout)
 
 
 @trial.command(name="run")

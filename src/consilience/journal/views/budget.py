@@ -3,6 +3,7 @@
 Rules:
     1. Totals live as long as the study: a resumed run goes on from what was spent.
     2. A reservation counts as spent until its trial finishes or is cancelled (fail closed).
+    3. A holdout query counts from its start, whatever comes of it (fail closed), and never comes back.
 
 Data flow: study.configured, trial.* -> here -> `search.budget` and the live face.
 """
@@ -21,14 +22,18 @@ class BudgetView:
         self.total = Budget()
         self.spent = Spend()
         self.reserved: dict[str, Spend] = {}
+        self.holdout_queries = 0
+        self._holdout_limit = 0
 
     def apply(self, event: Event) -> None:
         """Take one more event."""
         body = event.body
         if isinstance(body, StudyConfigured):
             self.total = body.settings.budget
+            self._holdout_limit = body.settings.policy.holdout_queries
         elif isinstance(body, TrialStarted):
             self.reserved[event.id] = body.reserved
+            self.holdout_queries += body.purpose == "holdout"
         elif isinstance(body, TrialFinished | TrialCancelled):
             self.reserved.pop(body.started, None)
             self.spent = self.spent + body.spent
@@ -37,6 +42,11 @@ class BudgetView:
     def committed(self) -> Spend:
         """What is spent or reserved."""
         return sum(self.reserved.values(), self.spent)
+
+    @property
+    def holdout_left(self) -> int:
+        """How often the holdout may still be asked; never below 0."""
+        return max(0, self._holdout_limit - self.holdout_queries)
 
     def remaining(self, amount: str) -> int | None:
         """Return what is left of one amount (a field of Budget); None where there is no limit."""

@@ -23,6 +23,7 @@ from consilience.core.artifact import Artifact, ArtifactFile
 from consilience.core.outcome import Failure
 from consilience.core.ports import TrialRequest
 from consilience.trials.executors import folders
+from consilience.trials.executors.callee import Callee
 from consilience.trials.executors.candidate_process import CandidateProcess, Reply
 from consilience.trials.executors.candidate_start import FreshStarter
 from consilience.trials.executors.classify import capped
@@ -58,10 +59,10 @@ class ReferenceProcess(CandidateProcess):
 class Bench:
     """All that the evaluator of one trial can call."""
 
-    def __init__(self, candidate: CandidateProcess, request: TrialRequest, alone: Alone) -> None:
+    def __init__(self, candidate: Callee, request: TrialRequest, alone: Alone) -> None:
         self._request = request
         self._alone = alone
-        self._called = [candidate]
+        self._called: list[Callee] = [candidate]
         self._folders: list[Path] = []
 
     @property
@@ -74,7 +75,7 @@ class Bench:
         """The folders of fresh processes, and what stands for them in texts."""
         return {str(folder): name for folder, name in zip(self._folders, self._names(), strict=False)}
 
-    def called(self, number: int) -> CandidateProcess | Failure:
+    def called(self, number: int) -> Callee | Failure:
         """Return the candidate (0) or a reference."""
         if 0 <= number < len(self._called):
             return self._called[number]

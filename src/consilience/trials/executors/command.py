@@ -11,6 +11,7 @@ Data flow: TrialRequest -> folder -> command in the sandbox -> output -> `printe
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from consilience.core.errors import EnvironmentLacksError
@@ -36,7 +37,7 @@ class CommandExecutor:
         self._loaded = loaded
         self._sandbox = sandbox
         self._work_dir = work_dir
-        self._command = _resolved(loaded)
+        self._command = resolved_command(loaded, loaded.support)
 
     @property
     def isolation(self) -> Isolation:
@@ -110,8 +111,12 @@ class CommandExecutor:
         return printed_metrics(f"{errors}\n{output}", problem.objective.metric, problem.evaluator.metric_pattern)
 
 
-def _resolved(loaded: LoadedProblem) -> tuple[str, ...]:
+def resolved_command(loaded: LoadedProblem, fixed: Collection[str]) -> tuple[str, ...]:
     """Return the command with the interpreter filled in and its program found.
+
+    Args:
+        loaded: the problem.
+        fixed: paths of the fixed files that lie in the program's folder.
 
     Raises:
         EnvironmentLacksError: the program is neither in the problem's files nor on this machine.
@@ -119,7 +124,7 @@ def _resolved(loaded: LoadedProblem) -> tuple[str, ...]:
     python = interpreters.executable_of(loaded.interpreter)
     first, *rest = (word.replace("{python}", python) for word in loaded.problem.evaluator.command)
     local = first.removeprefix("./")
-    if local in loaded.support or any(file.path == local for file in loaded.baseline.files):
+    if local in fixed or any(file.path == local for file in loaded.baseline.files):
         return (local, *rest)
     found = shutil.which(first)
     if found is None:

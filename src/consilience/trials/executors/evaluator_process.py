@@ -4,6 +4,7 @@ Rules:
     1. It has a folder of its own, in which the support files lie and data files are linked; that is its cwd.
     2. It has a clean environment and never sees the candidate's files, nor the candidate its.
     3. It is started when first needed, and again after it was ended; a failed trial ends it.
+    4. The holdout's files are in the folder of a process that was started for the holdout, and in no other.
 
 Data flow: LoadedProblem -> folder, process -> {ready} -> requests and answers, by the pump.
 """
@@ -35,6 +36,7 @@ LINE_KB = 64 * 1024  # arguments for a candidate may be large; the owner's code 
 ARGUMENTS_KB = 1024 * 1024  # with arrays
 MEMORY_FACTOR = 4  # the evaluator may use this many times the candidate's memory, and at least:
 MEMORY_LEAST_MB = 8192
+EXCHANGE = ".exchange"  # in its folder
 
 
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -67,10 +69,12 @@ class ArrayReport(Report, frozen=True, kw_only=True):
 
 
 class EvaluatorProcess:
-    """The warm evaluator of one problem."""
+    """The warm evaluator of one problem, or the one that scores on its holdout."""
 
-    def __init__(self, loaded: LoadedProblem, work_dir: Path, pump: Pump) -> None:
+    def __init__(self, loaded: LoadedProblem, work_dir: Path, pump: Pump, *, holdout: bool = False) -> None:
         self._loaded = loaded
+        self._holdout = holdout
+        self._whole = loaded.problem.evaluator.kind == "program"
         self._work_dir = work_dir
         self._folder = work_dir
         self._pump = pump
@@ -81,6 +85,11 @@ class EvaluatorProcess:
     def folder(self) -> Path:
         """Where its files lie at present."""
         return self._folder
+
+    @property
+    def exchange(self) -> Path:
+        """Where it and the recorder leave files for each other: a whole program's inputs and outputs."""
+        return self._folder / EXCHANGE
 
     @property
     def answers(self) -> Lines:
@@ -163,23 +172,33 @@ class EvaluatorProcess:
         folders.link_data(self._folder, self._loaded)
         make_links(str(self._folder), home_links(self._loaded.grants, Path.home()))
         scratch.mkdir()
+        if self._holdout:
+            folders.write_files(self._folder, self._loaded.holdout)
+        if self._whole:
+            folders.link_visible(self._folder, self._loaded)
+            self.exchange.mkdir()
         self._child = Child(self._spawn, line_channel(LINE_KB, ARGUMENTS_KB))
         self._child.join(self._pump)
-        entry = Path(self._loaded.problem.evaluator.entry)
+        self.send(self._start_line())
+
+    def _start_line(self) -> dict[str, Any]:
+        evaluator = self._loaded.problem.evaluator
+        entry = Path(evaluator.entry)
         memory_mb = max(MEMORY_FACTOR * self._loaded.problem.limits.memory_mb, MEMORY_LEAST_MB)
-        self.send(
-            {
-                "path": [str(self._folder / entry.parent), str(self._folder)],
-                "name": entry.stem,
-                "entry": str(entry),
-                "memory_bytes": memory_mb << 20,
-                "helpers": str(PACKAGE),
-            }
-        )
+        line = {
+            "path": [str(self._folder / entry.parent), str(self._folder)],
+            "name": entry.stem,
+            "entry": str(entry),
+            "function": "holdout" if self._holdout else "evaluate",
+            "memory_bytes": memory_mb << 20,
+            "helpers": str(PACKAGE),
+        }
+        return {**line, "exchange": str(self.exchange)} if self._whole else line
 
     def _spawn(self, stdin: int, stdout: int, stderr: int) -> ConfinedProcess:
         environment = interpreters.child_environment(str(self._folder), str(self._folder / ".tmp"))
-        argv = [interpreters.executable_of(self._loaded.interpreter), "-s", *script_arguments("evaluator")]
+        script = script_arguments("program" if self._whole else "evaluator")
+        argv = [interpreters.executable_of(self._loaded.interpreter), "-s", *script]
         extra = interpreters.ONE_THREAD | interpreters.hash_seed(0) | self._loaded.problem.environment
         return start_trusted(argv, self._folder, environment | extra, (stdin, stdout, stderr))
 

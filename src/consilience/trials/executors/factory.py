@@ -19,12 +19,14 @@ from consilience.trials.executors.command import CommandExecutor
 from consilience.trials.executors.function import FunctionExecutor
 from consilience.trials.executors.grants import with_grants
 from consilience.trials.executors.openevolve import OpenEvolveExecutor
+from consilience.trials.executors.program import ProgramExecutor
 from consilience.trials.sandbox.confinement import Sandbox
 from consilience.trials.sandbox.wasm import STRONGER_LEVEL
 
 _WHOLE: dict[EvaluatorKind, Callable[[LoadedProblem, Sandbox, Path], Executor]] = {
     "openevolve": OpenEvolveExecutor,
     "command": CommandExecutor,
+    "program": ProgramExecutor,
 }
 
 

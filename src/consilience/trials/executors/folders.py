@@ -21,6 +21,7 @@ from pathlib import Path
 from consilience.core.artifact import Artifact
 from consilience.core.errors import EnvironmentLacksError, ProblemError
 from consilience.core.ports import LoadedProblem
+from consilience.core.problem import FileDigest
 
 
 @contextmanager
@@ -77,26 +78,40 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write files by path inside the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for path, data in files.items():
-        target = _inside(folder, path)
+        target = inside(folder, path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
 
 
 def link_data(folder: Path, loaded: LoadedProblem) -> tuple[str, ...]:
     """Link the problem's data files into the folder and return the real paths that must be readable."""
+    return _link(folder, loaded.root, loaded.problem.data)
+
+
+def link_visible(folder: Path, loaded: LoadedProblem) -> tuple[str, ...]:
+    """Do the same with the files that a whole program may read."""
+    return _link(folder, loaded.root, loaded.problem.evaluator.visible)
+
+
+def _link(folder: Path, root: Path, files: tuple[FileDigest, ...]) -> tuple[str, ...]:
     real: list[str] = []
-    for file in loaded.problem.data:
-        target = _inside(folder, file.path)
+    for file in files:
+        target = inside(folder, file.path)
         if target.exists():
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        source = (loaded.root / file.path).resolve()
+        source = (root / file.path).resolve()
         target.symlink_to(source)
         real.append(str(source))
     return tuple(real)
 
 
-def _inside(folder: Path, path: str) -> Path:
+def inside(folder: Path, path: str) -> Path:
+    """Return where a file of the problem lies in a folder.
+
+    Raises:
+        ProblemError: its path leaves the folder.
+    """
     target = Path(os.path.normpath(folder / path))
     if not target.is_relative_to(folder):
         raise ProblemError(path, "", found="a path that leaves the problem's folder", expected="a relative path in it")

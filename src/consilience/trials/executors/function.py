@@ -5,7 +5,8 @@ Rules:
     2. A candidate that was killed, timed out, ran out of memory or broke the lock-step decides the outcome,
        whatever the evaluator would make of it; an exception in it reaches the evaluator as CandidateError.
     3. At the deadline the one that holds the turn is to blame.
-    4. A reference, which the evaluator may time the candidate against, is the evaluator's own code (`bench`).
+    4. A holdout trial has an evaluator process of its own, started for it and ended with it.
+    5. A reference, which the evaluator may time the candidate against, is the evaluator's own code (`bench`).
 
 Data flow: TrialRequest -> evaluator request -> calls relayed -> metrics or Failure -> Outcome.
 """
@@ -24,8 +25,9 @@ from consilience.core.problem import Objective
 from consilience.core.study import ExecutionPolicy
 from consilience.trials.executors import folders
 from consilience.trials.executors.bench import Alone, Bench
+from consilience.trials.executors.callee import Callee
 from consilience.trials.executors.candidate_process import CandidateProcess, answer_message, as_failure
-from consilience.trials.executors.candidate_start import ForkStarter, FreshStarter, Starter
+from consilience.trials.executors.candidate_start import ForkStarter, FreshStarter
 from consilience.trials.executors.classify import capped
 from consilience.trials.executors.evaluator_process import EvaluatorProcess, Report, call_message, own_error
 from consilience.trials.executors.interpreters import executable_of, inspect_interpreter
@@ -37,7 +39,7 @@ from consilience.trials.executors.zygote import Plan, ZygoteBrokenError
 from consilience.trials.sandbox.confinement import Sandbox
 
 Result = dict[str, float] | Failure
-WRONG_ANSWER = "WrongAnswerError"  # what the harness calls a wrong answer, where only right ones count
+_UNUSABLE = ("WrongAnswerError", "OutputError")  # what the harness calls answers and files that cannot be scored
 _ASKING = ("call", "reference")
 
 
@@ -77,37 +79,53 @@ class FunctionExecutor:
         Raises:
             EnvironmentLacksError: the machine could not start a process or write a file.
         """
-        zygote = None if request.fresh else self._warm.zygote()
-        if zygote is not None:
-            with suppress(ZygoteBrokenError):
-                outcome = self._run(request, ForkStarter(zygote, self._interpreter), zygote.arena, "fork")
-                if not zygote.broken:
-                    return _charged(outcome, self._warm.served())
-        with folders.trial_folder(self._work_dir) as folder:
-            return self._run(request, FreshStarter(self._sandbox, self._interpreter, folder), folder, "fresh")
+        evaluator = self._evaluator_for(request)
+        try:
+            return self._run(request, evaluator)
+        finally:
+            if request.holdout:
+                evaluator.stop()
 
     def close(self) -> None:
         """End the evaluator and the warm process."""
         self._evaluator.stop()
         self._warm.close()
 
-    def _run(self, request: TrialRequest, starter: Starter, folder: Path, execution: Execution) -> Outcome:
-        alone = Alone(self._sandbox, self._interpreter, self._work_dir)
-        bench = Bench(CandidateProcess(starter, request), request, alone)
-        trial = _Trial(self._loaded.problem.objective, self._evaluator, bench, self._pump)
+    def _run(self, request: TrialRequest, evaluator: EvaluatorProcess) -> Outcome:
+        zygote = None if request.fresh else self._warm.zygote()
+        if zygote is not None:
+            with suppress(ZygoteBrokenError):
+                candidate = CandidateProcess(ForkStarter(zygote, self._interpreter), request)
+                outcome = self._play(request, evaluator, candidate, zygote.arena, "fork")
+                if not zygote.broken:
+                    return _charged(outcome, self._warm.served())
+        with folders.trial_folder(self._work_dir) as folder:
+            candidate = CandidateProcess(FreshStarter(self._sandbox, self._interpreter, folder), request)
+            return self._play(request, evaluator, candidate, folder, "fresh")
+
+    def _play(
+        self, request: TrialRequest, evaluator: EvaluatorProcess, candidate: Callee, folder: Path, execution: Execution
+    ) -> Outcome:
+        """Play one trial between evaluator and candidate; nothing of the candidate is left afterwards."""
+        bench = Bench(candidate, request, Alone(self._sandbox, self._interpreter, self._work_dir))
+        trial = _Trial(self._loaded.problem.objective, evaluator, bench, self._pump)
         isolation = Isolation(level=self._sandbox.level, domain="split", execution=execution)
         try:
             outcome = trial.outcome(request, isolation)
-            scrubber = self._scrubber({str(folder): "candidate", **bench.names})  # now: the evaluator may have moved
-            return scrubber.outcome(outcome)
+            names = {str(folder): "candidate", **bench.names, str(evaluator.folder): "evaluator"}
+            return self._scrubber(names).outcome(outcome)  # made now: the evaluator may have moved
         except ZygoteBrokenError:
-            self._evaluator.stop()  # it waits for an answer that nobody will give
+            evaluator.stop()  # it waits for an answer that nobody will give
             raise
         finally:
             bench.end(self._pump)
 
-    def _scrubber(self, folders_: dict[str, str]) -> Scrubber:
-        ours = {**folders_, str(self._evaluator.folder): "evaluator"}
+    def _evaluator_for(self, request: TrialRequest) -> EvaluatorProcess:
+        if not request.holdout:
+            return self._evaluator
+        return EvaluatorProcess(self._loaded, self._work_dir, self._pump, holdout=True)
+
+    def _scrubber(self, ours: dict[str, str]) -> Scrubber:
         return Scrubber({**python_names(self._interpreter), **ours})
 
 
@@ -209,8 +227,8 @@ class _Trial:
 
     def _verdict(self, report: Report) -> Result:
         if report.op == "candidate_error":
-            wrong = report.error.get("type") == WRONG_ANSWER
-            reason: FailureReason = "invalid_output" if wrong else "crash"
+            unusable = report.error.get("type") in _UNUSABLE
+            reason: FailureReason = "invalid_output" if unusable else "crash"
             return self._raised or Failure(reason=reason, message=capped(str(report.error.get("message"))))
         if report.op == "error":
             return own_error(report)

@@ -5,6 +5,7 @@ Rules:
     2. It is kept warm: what it imports is imported once. The recorder restarts it after a failed trial.
 
 Data flow: start line -> {ready} -> requests {seed, parameters} -> calls out, answers in -> {metrics} or {error}.
+The start line says which function of the module scores: `evaluate`, or `holdout`.
 """
 
 from __future__ import annotations
@@ -134,8 +135,16 @@ class Reference(Called):
         return self.seconds
 
 
-def main() -> None:
-    """Serve trials until the channel closes."""
+def _called(start: dict[str, Any], parameters: dict[str, Any], exchange: Callable[[Any], Any]) -> Candidate:  # noqa: ARG001
+    return Candidate(parameters, exchange)
+
+
+def main(face: Callable[..., Any] = _called) -> None:
+    """Serve trials until the channel closes.
+
+    Args:
+        face: makes what the evaluator is given, of the start line, the parameters and a way to ask the recorder.
+    """
     receive, send = harness_wire.open_channel()
     start = receive()
     if start is None:
@@ -147,10 +156,12 @@ def main() -> None:
         send(_failed(error))
         return
     send({"op": "ready"})
-    _serve(evaluate, receive, send)
+    _serve(evaluate, receive, send, lambda parameters, exchange: face(start, parameters, exchange))
 
 
-def _serve(evaluate: Callable[..., Any], receive: Callable[[], Any], send: Callable[[Any], None]) -> None:
+def _serve(
+    evaluate: Callable[..., Any], receive: Callable[[], Any], send: Callable[[Any], None], face: Callable[..., Any]
+) -> None:
     import random  # noqa: F401, PLC0415 - loaded so that each trial seeds it
 
     def exchange(message: Any) -> Any:
@@ -162,12 +173,12 @@ def _serve(evaluate: Callable[..., Any], receive: Callable[[], Any], send: Calla
 
     while (request := receive()) is not None:
         harness_wire.seed_all(request["seed"])
-        send(_score(evaluate, Candidate(request["parameters"], exchange), request["seed"]))
+        send(_score(evaluate, face(request["parameters"], exchange), request["seed"]))
 
 
-def _score(evaluate: Callable[..., Any], candidate: Candidate, seed: int) -> dict[str, Any]:
+def _score(evaluate: Callable[..., Any], face: Any, seed: int) -> dict[str, Any]:
     try:
-        return _report(evaluate(candidate, seed))
+        return _report(evaluate(face, seed))
     except BaseException as error:  # noqa: BLE001 - the named boundary: scoring runs the owner's code
         return _failed(error)
 
@@ -218,9 +229,9 @@ def _load(start: dict[str, Any]) -> Callable[..., Any]:
     import importlib  # noqa: PLC0415 - after the path is set
 
     module = importlib.import_module(start["name"])
-    evaluate = getattr(module, "evaluate", None)
+    evaluate = getattr(module, start["function"], None)
     if not callable(evaluate):
-        raise TypeError(f"{start['entry']} defines no function evaluate(candidate, seed)")
+        raise TypeError(f"{start['entry']} defines no function {start['function']}(candidate, seed)")
     return evaluate  # type: ignore[no-any-return]
 
 
@@ -257,7 +268,9 @@ def _failed(error: BaseException) -> dict[str, Any]:
     import traceback  # noqa: PLC0415 - only failing trials pay for it
 
     traceback.print_exception(type(error), error, error.__traceback__, file=sys.__stderr__)
-    op = "candidate_error" if isinstance(error, CandidateError) else "error"
+    # `of_candidate` marks exceptions of helpers that judge the candidate's data (`consilience.evaluators`)
+    of_candidate = isinstance(error, CandidateError) or getattr(type(error), "of_candidate", False)
+    op = "candidate_error" if of_candidate else "error"
     return {"op": op, "error": harness_wire.describe(error), "cpu_ms": _cpu_ms(), "memory_kb": _peak_kb()}
 
 

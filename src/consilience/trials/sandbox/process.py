@@ -43,6 +43,7 @@ _SIGNAL_BASE = 128  # a helper reports a child killed by signal N as exit code 1
 _LAST_SIGNAL = 64
 _GRACE_SECONDS = 5.0
 _STOP_SECONDS = 0.5
+_ENOUGH_SAMPLES = 3  # of a tree's memory, to take their peak for its own: one at its start shows only the helper
 _MAXIMUM_SAMPLED = 1024  # a tree larger than this is not measured to its last process before it is killed
 
 
@@ -81,6 +82,7 @@ class HeldProcess:
         self._floor_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self._lock = threading.Lock()
         self._peak = Usage()
+        self._samples = 0
         self._exit: Exit | None = None
         self._ready = os.pidfd_open(process.pid)
         if sums.ceiling is not None or sums.gauge is not None:
@@ -147,7 +149,7 @@ class HeldProcess:
                 figures = os.pread(file.fileno(), 64, 0).split()
             if figures:
                 return int(figures[0]), int(figures[1])
-        informative = used.ru_maxrss > self._floor_kb or self._peak.memory_kb == 0
+        informative = used.ru_maxrss > self._floor_kb or self._samples < _ENOUGH_SAMPLES
         return round((used.ru_utime + used.ru_stime) * 1000), used.ru_maxrss if informative else 0
 
     def _describe(self, code: int, cpu_ms: int, memory_kb: int) -> Exit:
@@ -203,6 +205,7 @@ class HeldProcess:
             now = usage(descendants(self._process.pid, at_most=at_most)) if self._exit is None else Usage()
             if self._sums.group is not None and self._exit is None:
                 now = replace(now, memory_kb=self._sums.group.memory_kb())
+            self._samples += 1
             self._peak = Usage(
                 max(now.cpu_ms, self._peak.cpu_ms),
                 max(now.memory_kb, self._peak.memory_kb),
