@@ -1,0 +1,104 @@
+"""The suite: every attack against the split evaluator, and beside it against one that imports the candidate.
+
+Rules:
+    1. Nothing runs at level `none`.
+    2. All attacks on one target share one executor, as the trials of a study do: what one of them breaks, the
+       others and the controls between them would show.
+
+Data flow: Sandbox, attacks -> `run_suite` -> Row for each attack, in the catalogue's order within a target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from consilience.core.errors import IsolationError
+from consilience.core.outcome import Execution
+from consilience.core.ports import Executor, LoadedProblem
+from consilience.trials.attacks.ground import Ground, open_ground
+from consilience.trials.attacks.judge import Judge
+from consilience.trials.attacks.model import Attack, Row, Target, Verdict
+from consilience.trials.attacks.problems import COMMON_METRIC, SPLIT_METRIC, common_problem, split_problem
+from consilience.trials.attacks.survivors import gathering_orphans
+from consilience.trials.attacks.targets import Secrets, draw_secrets, make_targets
+from consilience.trials.executors.factory import make_executor
+from consilience.trials.sandbox.confinement import Sandbox
+
+
+class Suite:
+    """The attacks of one run, on one sandbox. Open it by `open_suite`."""
+
+    def __init__(self, sandbox: Sandbox, ground: Ground, execution: Execution) -> None:
+        self._sandbox = sandbox
+        self._ground = ground
+        self._execution = execution
+        self._hidden: Secrets = draw_secrets()
+        self._targets = make_targets(self._hidden)
+        self._executors: list[Executor] = []
+        self._split: dict[str, Judge] = {}
+
+    def close(self) -> None:
+        """End every executor."""
+        for executor in self._executors:
+            executor.close()
+
+    def against_split(self, attack: Attack) -> Verdict:
+        """Try an attack on the split evaluator."""
+        if attack.target not in self._split:
+            target = self._targets[attack.target]
+            judge = self._judge(split_problem(target, self._execution), SPLIT_METRIC, target)
+            self._split[attack.target] = judge
+            judge.control()
+        return self._split[attack.target].attempt(attack, attack.program)
+
+    def against_in_process(self, attack: Attack) -> Verdict:
+        """Try an attack on an evaluator that imports the candidate, with both in one sandbox."""
+        target = self._targets[attack.target]
+        evaluator = attack.common.replace("<NUMBER>", repr(self._hidden.number)) or target.evaluator
+        judge = self._judge(common_problem(target, attack.shape, evaluator), COMMON_METRIC, target)
+        return judge.attempt(attack, attack.common_program or attack.program)
+
+    def _judge(self, loaded: LoadedProblem, metric: str, target: Target) -> Judge:
+        executor = make_executor(loaded, self._sandbox, self._ground.work)
+        self._executors.append(executor)
+        fresh = self._execution == "fresh"
+        return Judge(executor, self._ground, metric, target.honest, fresh=fresh)
+
+
+@contextmanager
+def open_suite(sandbox: Sandbox, execution: Execution = "fresh") -> Iterator[Suite]:
+    """Set the canaries and open a suite; everything it started and wrote is gone afterwards.
+
+    Args:
+        sandbox: proved by its canaries.
+        execution: how candidates of the split evaluator are started.
+
+    Raises:
+        IsolationError: the sandbox is of level `none`, where these programs would do what they try.
+    """
+    if sandbox.level == "none":
+        raise IsolationError(
+            "attacks run in a proved sandbox only, and this one is of level 'none'",
+            hint="consilience doctor says what is missing",
+        )
+    with gathering_orphans(), open_ground() as ground:
+        suite = Suite(sandbox, ground, execution)
+        try:
+            yield suite
+        finally:
+            suite.close()
+
+
+def run_suite(suite: Suite, attacks: Iterable[Attack], *, contrast: bool = True) -> Iterator[Row]:
+    """Try the attacks one after another.
+
+    Args:
+        suite: an open one.
+        attacks: from the catalogue.
+        contrast: whether to try them on an in-process evaluator, too.
+    """
+    for attack in attacks:
+        split = suite.against_split(attack)
+        beside = suite.against_in_process(attack) if contrast else None
+        yield Row(number=attack.number, name=attack.name, split=split, in_process=beside)
