@@ -113,6 +113,42 @@ def test_an_evaluator_that_only_seemed_deterministic_is_found_out() -> None:
     assert len(promoted) <= 1
 
 
+def forked_study(score: Score, forked: Score, trials: int = 200) -> MemoryStudy:
+    baseline = Artifact(parameters={"x": 3.0, "y": -4.0})
+    settings = StudySettings(budget=Budget(trials=trials))
+    made = MemoryStudy(problem(), baseline, settings, default_proposers(), score)
+    made.forked_score = forked
+    made.run()
+    return made
+
+
+def test_no_forked_winner_is_promoted_before_a_fresh_process_agrees() -> None:
+    made = forked_study(bowl, bowl)
+    started = {event.id: event.body for event in made.events if isinstance(event.body, TrialStarted)}
+    rechecked = {body.proposed for body in started.values() if body.purpose == "recheck"}
+    promoted = {member.event for member in made.state.members.values() if member.verdict == "promoted"}
+    assert promoted
+    assert promoted <= rechecked
+    assert len(rechecked) < len(made.state.members) / 2, "only winners are measured again"
+    plain = study(trials=200 - len(rechecked))
+    assert [m.body.candidate for m in plain.state.members.values()] == [
+        m.body.candidate for m in made.state.members.values()
+    ], "the search goes the same way"
+
+
+def test_what_only_a_forked_process_scores_is_discarded() -> None:
+    def cheat(artifact: Artifact, seed: int) -> float:
+        honest = bowl(artifact, seed)
+        return honest if artifact.parameters == {"x": 3.0, "y": -4.0} else honest - 100.0
+
+    made = forked_study(bowl, cheat, trials=100)
+    verdicts = [event.body for event in made.events if isinstance(event.body, VerdictReached)]
+    assert verdicts
+    assert {verdict.verdict for verdict in verdicts} == {"discarded"}
+    assert "a fresh process scored" in verdicts[0].reasons[0]
+    assert made.state.incumbent is made.state.baseline
+
+
 class OneShot:
     """Offers one point, then nothing."""
 

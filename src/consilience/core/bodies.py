@@ -21,6 +21,9 @@ from consilience.core.ports import Phase
 from consilience.core.study import Policy, Spend, StudySettings
 
 TrialPurpose = Literal["baseline", "screen", "confirm", "recheck", "rerun", "holdout", "told"]
+SCORING_PURPOSES: frozenset[TrialPurpose] = frozenset({"baseline", "screen", "confirm", "told"})
+"""Trials whose scores stand for their candidate; the others look again at what has been scored."""
+
 VerdictName = Literal["promoted", "discarded", "branched", "escalated", "implausible"]
 EndReason = Literal["budget", "drained", "failed", "exhausted"]
 CancelReason = Literal["interrupted", "cancelled"]

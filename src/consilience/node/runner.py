@@ -149,7 +149,10 @@ class Runner:
         session = self._session
         candidate = session.state.members[step.proposed].body.candidate
         request = TrialRequest(
-            artifact=session.read_artifact(candidate), seed=step.seed, limits=step.reservation.limits
+            artifact=session.read_artifact(candidate),
+            seed=step.seed,
+            limits=step.reservation.limits,
+            fresh=step.purpose == "recheck",
         )
         self._in_trial = True
         try:

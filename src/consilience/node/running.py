@@ -78,7 +78,7 @@ def open_executor(
     sandbox = choose_sandbox(loaded.interpreter or sys.executable, study, places, unsafe=unsafe)
     remove(work_dir)  # what a killed run left behind
     work_dir.mkdir(parents=True)
-    executor = make_executor(loaded, sandbox, work_dir)
+    executor = make_executor(loaded, sandbox, work_dir, study.policy.execution)
     try:
         yield executor
     finally:

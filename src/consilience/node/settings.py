@@ -19,7 +19,7 @@ from msgspec import Struct
 from consilience.core.chance import SEED_BITS
 from consilience.core.errors import BudgetError, SettingError
 from consilience.core.outcome import IsolationLevel
-from consilience.core.study import Autonomy, Budget, Policy, StudySettings
+from consilience.core.study import Autonomy, Budget, ExecutionPolicy, Policy, StudySettings
 
 PREFIX = "CONSILIENCE_"
 PASSPHRASE = "CONSILIENCE_PASSPHRASE"  # noqa: S105  the variable's name, not a secret
@@ -145,6 +145,12 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(name="minimum_gain", read=float, default=_POLICY.minimum_gain, meaning="smaller gains are not promoted"),
     Setting(
+        name="execution",
+        read=_read_choice(*get_args(ExecutionPolicy)),
+        default=_POLICY.execution,
+        meaning="start candidates fresh, fork them from a warm process, or auto",
+    ),
+    Setting(
         name="durability",
         read=_read_choice("full", "normal"),
         default="full",
@@ -195,6 +201,7 @@ class Settings:
                 maximum_pairs=self._at_least("maximum_pairs", 1),
                 minimum_gain=self.value("minimum_gain"),
                 deterministic=declared.deterministic,
+                execution=self.value("execution"),
             ),
         )
 
@@ -228,6 +235,7 @@ def problem_layer(study: StudySettings, stated: tuple[str, ...]) -> dict[str, An
         "false_promotion_rate": policy.false_promotion_rate,
         "maximum_pairs": policy.maximum_pairs,
         "minimum_gain": policy.minimum_gain,
+        "execution": policy.execution,
     }
     return {name: value for name, value in values.items() if name in stated}
 

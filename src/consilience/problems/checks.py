@@ -226,4 +226,5 @@ def read_policy(table: PolicyTable, seeds: SeedsTable, file: str) -> Policy:
         maximum_pairs=pairs,
         minimum_gain=gain,
         deterministic=table.deterministic,
+        execution=table.execution,
     )

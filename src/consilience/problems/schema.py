@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from consilience.core.outcome import IsolationLevel
 from consilience.core.problem import EvaluatorKind, Limits, Objective, ParameterType, ParameterValue
-from consilience.core.study import Autonomy
+from consilience.core.study import Autonomy, ExecutionPolicy
 
 DEFAULT_TRIALS = 100
 
@@ -71,6 +71,7 @@ class PolicyTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     maximum_pairs: int = 32
     minimum_gain: float = 0.0
     deterministic: bool | None = None
+    execution: ExecutionPolicy = "auto"
 
 
 class ProblemFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -4,7 +4,8 @@ Rules:
     1. Failure first, then constraints, then the gain beyond the noise floor.
     2. Both sides are run on the same panel of seeds, in the same order; a seed on which the incumbent
        failed is left out, and is not run again.
-    3. Each verdict says why, in words and figures.
+    3. What was measured in a forked process is measured again in a fresh one before it is accepted.
+    4. Each verdict says why, in words and figures.
 
 Data flow: SearchState -> `contest_step` -> the next seed to run, or VerdictReached.
 """
@@ -34,6 +35,7 @@ class SeedWanted(Struct, frozen=True, kw_only=True):
     proposed: str
     seed: int
     first: bool
+    recheck: bool = False
 
 
 def contest_step(state: SearchState, challenger: Member, incumbent: Member) -> SeedWanted | VerdictReached:
@@ -51,11 +53,24 @@ def contest_step(state: SearchState, challenger: Member, incumbent: Member) -> S
     if judgement.decision == "continue" or unproved:
         wanted = len(challenger.scores) + 1 if unproved else judgement.wanted_pairs
         return _next_seed(challenger, incumbent, seeds[:wanted])
-    if incumbent.violation and challenger.scores:
-        reasons = (f"it holds all constraints; the incumbent does not: {incumbent.violation}",)
-        return _verdict(challenger, incumbent, _accepted(state.study.autonomy), reasons, judgement)
-    name = _accepted(state.study.autonomy) if judgement.decision == "promote" else "discarded"
-    return _verdict(challenger, incumbent, name, (judgement.reason,), judgement)
+    relieved = bool(incumbent.violation and challenger.scores)
+    if relieved or judgement.decision == "promote":
+        return _accept(state, challenger, incumbent, judgement, relieved=relieved)
+    return _verdict(challenger, incumbent, "discarded", (judgement.reason,), judgement)
+
+
+def _accept(
+    state: SearchState, challenger: Member, incumbent: Member, judgement: Judgement, *, relieved: bool
+) -> SeedWanted | VerdictReached:
+    """Accept a winner, after a fresh process has repeated what a forked one measured."""
+    if challenger.forked and not challenger.rechecked:
+        return SeedWanted(proposed=challenger.event, seed=next(iter(challenger.scores)), first=False, recheck=True)
+    if challenger.recheck_fault:
+        return _verdict(challenger, incumbent, "discarded", (challenger.recheck_fault,), judgement)
+    reason = judgement.reason
+    if relieved:
+        reason = f"it holds all constraints; the incumbent does not: {incumbent.violation}"
+    return _verdict(challenger, incumbent, _accepted(state.study.autonomy), (reason,), judgement)
 
 
 def _accepted(autonomy: Autonomy) -> VerdictName:

@@ -96,7 +96,8 @@ def _contest_step(state: SearchState, challenger: Member, incumbent: Member) -> 
     step = contest_step(state, challenger, incumbent)
     if isinstance(step, VerdictReached):
         return Record(body=step)
-    return _run(state, state.members[step.proposed], step.seed, "screen" if step.first else "confirm")
+    purpose: TrialPurpose = "recheck" if step.recheck else "screen" if step.first else "confirm"
+    return _run(state, state.members[step.proposed], step.seed, purpose)
 
 
 def _run(state: SearchState, member: Member, seed: int, purpose: TrialPurpose) -> Step:

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from consilience.core.bodies import (
+    SCORING_PURPOSES,
     CandidateProposed,
     NoiseMeasured,
     PhaseSwitched,
@@ -37,6 +38,7 @@ from consilience.journal.views.budget import BudgetView
 from consilience.search.credit import REWARD_FAILED, REWARD_IDLE, REWARD_NEAR, REWARD_PROMOTED, REWARD_RAN, CreditBook
 from consilience.search.governor import Governor
 from consilience.search.noise import NoiseFloor, moments, pool
+from consilience.search.recheck import recheck_fault
 
 POOL_SIZE = 12  # good candidates kept at hand as parents; lineage itself is in the journal
 RECENT_SIZE = 6  # latest candidates that novelty is measured against, beside the parents
@@ -45,7 +47,9 @@ RECENT_SIZE = 6  # latest candidates that novelty is measured against, beside th
 class Member(Struct):
     """A candidate of this study with what is known of it.
 
-    `scores` is by seed, under the comparability key in force; `shelf` keeps those of other keys.
+    `scores` is by seed, under the comparability key in force; `shelf` keeps those of other keys. `forked` tells
+    that some of them were measured in a forked process, `rechecked` that a fresh one has measured one of them
+    again, and `recheck_fault` what came out differently.
     """
 
     event: str
@@ -57,6 +61,9 @@ class Member(Struct):
     failure: str = ""
     violation: str = ""
     verdict: str = ""
+    forked: bool = False
+    rechecked: bool = False
+    recheck_fault: str = ""
 
     @property
     def mean(self) -> float:
@@ -178,8 +185,13 @@ class SearchState:
         member = self.members.get(started.proposed) if started else None
         if started is None or member is None or body.comparability_key != self.key:
             return
+        if started.purpose == "recheck":
+            self._recheck(event, member, started.seed, body)
+        if started.purpose not in SCORING_PURPOSES:
+            return
         first = not member.evidence
         member.evidence.append(event.id)
+        member.forked |= body.isolation.execution == "fork"
         if body.failure is not None:
             self._fail(member, f"{body.failure.reason}: {body.failure.message}")
         else:
@@ -187,6 +199,16 @@ class SearchState:
             self._check_constraints(member, body)
         if first:
             self._remember(member)
+
+    def _recheck(self, event: Event, member: Member, seed: int, body: TrialFinished) -> None:
+        """Compare a fresh run with the one that it repeats."""
+        member.evidence.append(event.id)
+        member.rechecked = True
+        if body.failure is not None:
+            member.recheck_fault = f"a fresh process failed: {body.failure.reason}: {body.failure.message}"
+        elif seed in member.scores:
+            fresh = body.metrics[self.problem.objective.metric]
+            member.recheck_fault = recheck_fault(member.scores[seed], fresh, self.noise)
 
     def _fail(self, member: Member, failure: str) -> None:
         if member is self.baseline:

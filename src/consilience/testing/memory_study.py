@@ -26,10 +26,17 @@ from consilience.search.state import SearchState
 
 Score = Callable[[Artifact, int], float]
 _ISOLATION = Isolation(level="none", domain="told")
+_FORKED = Isolation(level="none", domain="told", execution="fork")
 
 
 class MemoryStudy:
-    """Runs one study; `events` and `state` are what a journal would hold."""
+    """Runs one study; `events` and `state` are what a journal would hold.
+
+    `forked_score`, where it is set, is what a candidate scores in a forked process; all trials but rechecks are then
+    forked, as an executor with a warm process does.
+    """
+
+    forked_score: Score | None = None
 
     def __init__(
         self, problem: Problem, baseline: Artifact, settings: StudySettings, proposers: Sequence[Proposer], score: Score
@@ -90,7 +97,9 @@ class MemoryStudy:
         event = self._append(started)
         artifact = self.artifact(self.state.members[step.proposed].body.candidate)
         metric = self.state.problem.objective.metric
-        self._append(_finished(event.id, {metric: self._score(artifact, step.seed)}))
+        forked = self.forked_score if step.purpose != "recheck" else None
+        score = (forked or self._score)(artifact, step.seed)
+        self._append(_finished(event.id, {metric: score}, _FORKED if forked else _ISOLATION))
 
     def _append(self, body: Any) -> Event:
         event = read_event(payload_bytes(next_payload(self._head, body, at=0)), "")
@@ -100,14 +109,14 @@ class MemoryStudy:
         return event
 
 
-def _finished(started: str, metrics: dict[str, float]) -> TrialFinished:
+def _finished(started: str, metrics: dict[str, float], isolation: Isolation) -> TrialFinished:
     return TrialFinished(
         started=started,
         metrics=metrics,
         failure=None,
         resources=Resources(),
         spent=Spend(trials=1),
-        isolation=_ISOLATION,
+        isolation=isolation,
         comparability_key="",
         environment="memory",
         log="",

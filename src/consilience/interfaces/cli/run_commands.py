@@ -38,6 +38,7 @@ _RESULTS = "results.tsv"
 @click.option("--cpu", "cpu_seconds", help="Total CPU time of trials.")
 @click.option("--seed", help="Seed of every random choice.")
 @click.option("--minimum-isolation", help="strong, restricted or none.")
+@click.option("--execution", help="fresh, fork or auto: how candidates are started.")
 @click.option("--durability", help="full or normal.")
 @click.option("--key", help="Key file.")
 @click.option("--state", help="Folder of the journal.")

@@ -18,7 +18,14 @@ from collections import defaultdict
 
 from msgspec import Struct
 
-from consilience.core.bodies import CandidateProposed, NoiseMeasured, TrialFinished, TrialStarted, VerdictReached
+from consilience.core.bodies import (
+    SCORING_PURPOSES,
+    CandidateProposed,
+    NoiseMeasured,
+    TrialFinished,
+    TrialStarted,
+    VerdictReached,
+)
 from consilience.core.events import Event
 from consilience.core.problem import Constraint, Objective
 
@@ -91,7 +98,7 @@ class LeaderboardView:
     def _finish(self, event: Event, body: TrialFinished) -> None:
         started = self._started.get(body.started)
         candidate = self._candidates.get(started.proposed) if started else None
-        if started is None or candidate is None:
+        if started is None or candidate is None or started.purpose not in SCORING_PURPOSES:
             return
         standing = self._keys[body.comparability_key].setdefault(started.proposed, _Standing(candidate))
         standing.trial = started.number if standing.trial < 0 else standing.trial

@@ -1,31 +1,29 @@
-"""The candidate's process of a split trial: a fresh interpreter in the sandbox, started at the first call.
+"""The candidate's process of a split trial, started at the first call.
 
 Rules:
     1. It gets the candidate's files, the seed and the arguments of calls; nothing of the evaluator.
     2. Lock-step: a byte that was not asked for ends the trial.
     3. How the process ended decides over what the evaluator makes of it.
 
-Data flow: Artifact -> folder, Child -> call -> Reply or Failure.
+Data flow: TrialRequest -> Starter -> Child -> call -> Reply or Failure.
 """
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from msgspec import Struct
 
 from consilience.core.outcome import Failure
 from consilience.core.ports import TrialRequest
-from consilience.trials.executors import folders, interpreters
-from consilience.trials.executors.child import Child, line_channel, start_child
+from consilience.trials.executors.candidate_start import Starter
+from consilience.trials.executors.child import Child
 from consilience.trials.executors.classify import capped, ended_badly, raised
-from consilience.trials.executors.interpreters import Interpreter
 from consilience.trials.executors.messages import NotPlainError, check_plain, decode_line, encode_line
 from consilience.trials.executors.pipes import Lines, Pump
-from consilience.trials.harness import HARNESS, script_arguments
-from consilience.trials.sandbox.confinement import Confinement, Exit, Sandbox
+from consilience.trials.sandbox.confinement import Exit
 
 _NAN_REFUSED = "Out of range float values"  # how the json module says that a number is not finite
 
@@ -49,11 +47,9 @@ class Reply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class CandidateProcess:
     """One candidate in its sandbox, for one trial."""
 
-    def __init__(self, sandbox: Sandbox, interpreter: Interpreter, request: TrialRequest, folder: Path) -> None:
-        self._sandbox = sandbox
-        self._interpreter = interpreter
+    def __init__(self, starter: Starter, request: TrialRequest) -> None:
+        self._starter = starter
         self._request = request
-        self._folder = folder
         self._child: Child | None = None
 
     @property
@@ -62,18 +58,14 @@ class CandidateProcess:
         return self._child is not None
 
     def start(self, pump: Pump) -> Failure | None:
-        """Write its files and start it, or say why there is nothing to start."""
+        """Start it, or say why there is nothing to start."""
         entry = next((file.path for file in self._request.artifact.files if file.path.endswith(".py")), None)
         if entry is None:
             message = "the evaluator calls a function, but the candidate has no Python file"
             return Failure(reason="evaluator_error", message=message)
-        program, scratch = self._folder / "program", self._folder / "scratch"
-        folders.write_artifact(program, self._request.artifact)
-        scratch.mkdir()
-        confinement = self._confinement(program, scratch)
-        self._child = start_child(self._sandbox, confinement, line_channel(self._request.limits.output_kb))
+        self._child, line = self._starter.start(self._request, PurePosixPath(entry))
         self._child.join(pump)
-        self._child.inbox.put(encode_line(self._start_line(program, Path(entry))))
+        self._child.inbox.put(encode_line(line))
         return None
 
     def call(self, message: Any, pump: Pump, deadline: float) -> Reply | Failure:
@@ -138,29 +130,6 @@ class CandidateProcess:
         lines = self._running.answers
         assert isinstance(lines, Lines)  # noqa: S101 - `start` makes it so; for the type checker
         return lines
-
-    def _start_line(self, program: Path, entry: Path) -> dict[str, Any]:
-        return {
-            "path": [str(program / entry.parent), str(program), *self._interpreter.path],
-            "prefix": self._interpreter.prefix,
-            "generators": interpreters.generators_in(file.text for file in self._request.artifact.files),
-            "name": entry.stem,
-            "seed": self._request.seed,
-        }
-
-    def _confinement(self, program: Path, scratch: Path) -> Confinement:
-        environment = interpreters.child_environment(str(scratch), str(scratch)) | interpreters.ONE_THREAD
-        return Confinement(
-            # -S: `site` costs 4 ms in each trial. The path that it would find comes with the start line; import
-            # hooks of `.pth` files (editable installs of some build tools) and the builtin `exit` are not there.
-            argv=(self._interpreter.executable, "-S", "-s", *script_arguments("candidate")),
-            work_dir=str(program),
-            scratch=str(scratch),
-            readable=(str(HARNESS), str(program)),
-            environment=environment | interpreters.hash_seed(self._request.seed),
-            limits=self._request.limits,
-            may_fork=False,
-        )
 
 
 def as_failure(reply: Reply) -> Failure | None:

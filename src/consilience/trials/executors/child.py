@@ -47,7 +47,7 @@ class Child:
         self.inbox = Outbox(to_write)
         self.answers = answers(out_read)
         self.log = Tail(log_read, log_keep) if log_keep else Tail(log_read)
-        self.watch = ExitWatch(self._process.pid)
+        self.watch = ExitWatch(self._process.exit_descriptor())
         self.killed = False
         self._exit: Exit | None = None
 

@@ -11,30 +11,42 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from consilience.core.errors import EnvironmentLacksError
 from consilience.core.ports import Executor, LoadedProblem
 from consilience.core.problem import EvaluatorKind
+from consilience.core.study import ExecutionPolicy
 from consilience.trials.executors.command import CommandExecutor
 from consilience.trials.executors.function import FunctionExecutor
 from consilience.trials.executors.openevolve import OpenEvolveExecutor
 from consilience.trials.sandbox.confinement import Sandbox
 
-_KINDS: dict[EvaluatorKind, Callable[[LoadedProblem, Sandbox, Path], Executor]] = {
-    "function": FunctionExecutor,
+_WHOLE: dict[EvaluatorKind, Callable[[LoadedProblem, Sandbox, Path], Executor]] = {
     "openevolve": OpenEvolveExecutor,
     "command": CommandExecutor,
 }
 
 
-def make_executor(loaded: LoadedProblem, sandbox: Sandbox, work_dir: Path) -> Executor:
+def make_executor(
+    loaded: LoadedProblem, sandbox: Sandbox, work_dir: Path, execution: ExecutionPolicy = "auto"
+) -> Executor:
     """Return the executor for the problem's evaluator kind.
 
     Args:
         loaded: the problem with its files.
         sandbox: how candidates are held.
         work_dir: the folder below which every temporary file lies.
+        execution: how called candidates are started; whole programs are always started fresh.
 
     Raises:
-        EnvironmentLacksError: the problem's interpreter or command is not on this machine.
+        EnvironmentLacksError: the problem's interpreter or command is not on this machine, or forking is demanded
+            where it cannot be had.
     """
-    kind = _KINDS[loaded.problem.evaluator.kind]
-    return kind(loaded, sandbox, work_dir)
+    kind = loaded.problem.evaluator.kind
+    if kind == "function":
+        return FunctionExecutor(loaded, sandbox, work_dir, execution)
+    if execution == "fork":
+        raise EnvironmentLacksError(
+            f"only the candidates of evaluators of kind function can be forked; this one's kind is {kind}",
+            hint="leave execution at auto, or set it to fresh",
+        )
+    return _WHOLE[kind](loaded, sandbox, work_dir)

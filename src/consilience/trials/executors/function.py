@@ -12,19 +12,24 @@ Data flow: TrialRequest -> evaluator request -> calls relayed -> metrics or Fail
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from consilience.core.outcome import Failure, Isolation, Outcome, Resources
+from consilience.core.outcome import Execution, Failure, Isolation, Outcome, Resources
 from consilience.core.ports import LoadedProblem, TrialRequest
 from consilience.core.problem import Objective
+from consilience.core.study import ExecutionPolicy
 from consilience.trials.executors import folders
 from consilience.trials.executors.candidate_process import CandidateProcess, answer_line, as_failure
+from consilience.trials.executors.candidate_start import ForkStarter, FreshStarter, Starter
 from consilience.trials.executors.classify import capped
 from consilience.trials.executors.evaluator_process import EvaluatorProcess, Report, own_error
 from consilience.trials.executors.interpreters import executable_of, inspect_interpreter
 from consilience.trials.executors.logs import joined_log
 from consilience.trials.executors.pipes import Pump
 from consilience.trials.executors.scrub import Scrubber, python_names
+from consilience.trials.executors.warm import Warm, preloads
+from consilience.trials.executors.zygote import Plan, ZygoteBrokenError
 from consilience.trials.sandbox.confinement import Sandbox
 
 Result = dict[str, float] | Failure
@@ -33,18 +38,27 @@ Result = dict[str, float] | Failure
 class FunctionExecutor:
     """Runs ``evaluate(candidate, seed)`` in a process that the candidate never shares."""
 
-    def __init__(self, loaded: LoadedProblem, sandbox: Sandbox, work_dir: Path) -> None:
+    def __init__(
+        self, loaded: LoadedProblem, sandbox: Sandbox, work_dir: Path, execution: ExecutionPolicy = "auto"
+    ) -> None:
+        """Prepare for one problem.
+
+        Raises:
+            EnvironmentLacksError: the interpreter does not run, or forking is demanded and cannot be had.
+        """
         self._loaded = loaded
         self._sandbox = sandbox
         self._work_dir = work_dir
         self._pump = Pump()
         self._interpreter = inspect_interpreter(executable_of(loaded.interpreter))
         self._evaluator = EvaluatorProcess(loaded, work_dir, self._pump)
+        plan = Plan(interpreter=self._interpreter, limits=loaded.problem.limits, preload=preloads(loaded.baseline))
+        self._warm = Warm(sandbox, plan, work_dir, execution)
 
     @property
     def isolation(self) -> Isolation:
-        """How candidates are held."""
-        return Isolation(level=self._sandbox.level, domain="split")
+        """How the next candidate will be held."""
+        return Isolation(level=self._sandbox.level, domain="split", execution=self._warm.execution)
 
     def run(self, request: TrialRequest) -> Outcome:
         """Run one trial to its outcome.
@@ -52,18 +66,30 @@ class FunctionExecutor:
         Raises:
             EnvironmentLacksError: the machine could not start a process or write a file.
         """
+        zygote = None if request.fresh else self._warm.zygote()
+        if zygote is not None:
+            with suppress(ZygoteBrokenError):
+                outcome = self._run(request, ForkStarter(zygote, self._interpreter), zygote.arena, "fork")
+                if not zygote.broken:
+                    self._warm.served()
+                    return outcome
         with folders.trial_folder(self._work_dir) as folder:
-            candidate = CandidateProcess(self._sandbox, self._interpreter, request, folder)
-            trial = _Trial(self._loaded.problem.objective, self._evaluator, candidate, self._pump)
-            try:
-                outcome = trial.outcome(request, self.isolation)
-                return self._scrubber(folder).outcome(outcome)
-            finally:
-                candidate.end(self._pump)
+            return self._run(request, FreshStarter(self._sandbox, self._interpreter, folder), folder, "fresh")
 
     def close(self) -> None:
-        """End the evaluator."""
+        """End the evaluator and the warm process."""
         self._evaluator.stop()
+        self._warm.close()
+
+    def _run(self, request: TrialRequest, starter: Starter, folder: Path, execution: Execution) -> Outcome:
+        candidate = CandidateProcess(starter, request)
+        trial = _Trial(self._loaded.problem.objective, self._evaluator, candidate, self._pump)
+        isolation = Isolation(level=self._sandbox.level, domain="split", execution=execution)
+        try:
+            outcome = trial.outcome(request, isolation)
+            return self._scrubber(folder).outcome(outcome)  # made now: the evaluator may have moved
+        finally:
+            candidate.end(self._pump)
 
     def _scrubber(self, folder: Path) -> Scrubber:
         ours = {str(folder): "candidate", str(self._evaluator.folder): "evaluator"}

@@ -125,8 +125,8 @@ class Lines(Source):
 class ExitWatch(Source):
     """Becomes `closed` when the process has ended (a pidfd; Linux 5.3)."""
 
-    def __init__(self, pid: int) -> None:
-        super().__init__(os.pidfd_open(pid))
+    def __init__(self, pidfd: int) -> None:
+        super().__init__(pidfd)
 
     def read(self) -> None:
         """Note the end. The process stays a zombie until its owner reaps it."""

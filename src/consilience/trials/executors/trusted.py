@@ -56,6 +56,10 @@ class _Trusted:
         """Its process id."""
         return self._process.pid
 
+    def exit_descriptor(self) -> int:
+        """Return a new pidfd, which the caller closes: it becomes readable when the process has ended."""
+        return os.pidfd_open(self.pid)
+
     def wait(self, timeout_seconds: float | None = None) -> Exit | None:
         """Reap it if it ends in time."""
         if timeout_seconds is None:

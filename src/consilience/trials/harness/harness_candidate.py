@@ -25,8 +25,12 @@ def main() -> None:
     """Serve one trial."""
     receive, send = harness_wire.open_channel()
     start = receive()
-    if start is None:
-        return
+    if start is not None:
+        serve(start, receive, send)
+
+
+def serve(start: dict[str, Any], receive: Callable[[], Any], send: Callable[[Any], None]) -> None:
+    """Import the program at the first call, and answer until the channel closes."""
     sys.path[:] = start["path"]
     sys.prefix = sys.exec_prefix = start["prefix"]
     call = receive()

@@ -41,7 +41,7 @@ class BubblewrapSandbox:
 
     def __init__(self, binary: str, interpreter: Interpreter) -> None:
         self._binary = binary
-        self._interpreter = interpreter
+        self.interpreter = interpreter
 
     def start(self, confinement: Confinement, *, stdin: int, stdout: int, stderr: int) -> HeldProcess:
         """Start the process with three file descriptors and no other.
@@ -52,11 +52,11 @@ class BubblewrapSandbox:
             EnvironmentLacksError: bwrap is gone, or a path of the confinement does not exist.
         """
         require_paths(confinement)
-        command = parse_command(confinement.argv, self._interpreter.executable)
+        command = parse_command(confinement.argv, self.interpreter.executable)
         profile = FilterProfile(may_fork=confinement.may_fork, may_exec=True)
-        inner = command.line(self._interpreter.executable, _settings(confinement, command))
+        inner = command.line(self.interpreter.executable, _settings(confinement, command))
         with Settings() as settings:
-            arguments = settings.holding(bubblewrap_arguments(confinement, self._interpreter))
+            arguments = settings.holding(bubblewrap_arguments(confinement, self.interpreter))
             seccomp = settings.holding(build_filter(profile, platform.machine()))
             process = spawn(
                 [self._binary, "--args", str(arguments), "--seccomp", str(seccomp), "--", *inner],

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from consilience.core.outcome import IsolationLevel
 from consilience.core.problem import Limits
+from consilience.trials.sandbox.interpreter import Interpreter
 
 
 class Confinement(Struct, frozen=True, kw_only=True):
@@ -30,6 +31,8 @@ class Confinement(Struct, frozen=True, kw_only=True):
         environment: its whole environment.
         limits: wall time is the caller's to enforce; CPU, memory and output are set here.
         may_fork: whether it may start processes (a whole program may, a called candidate may not).
+        watched: whether the sum over its tree is kept below the limits; not for a process of ours whose children
+            are limited one by one.
     """
 
     argv: tuple[str, ...]
@@ -40,6 +43,7 @@ class Confinement(Struct, frozen=True, kw_only=True):
     writable: tuple[str, ...] = ()
     environment: dict[str, str] = {}
     may_fork: bool = False
+    watched: bool = True
     scratch_mb: int = 64
 
 
@@ -64,6 +68,9 @@ class ConfinedProcess(Protocol):
     def pid(self) -> int:
         """The outermost process id on the host."""
 
+    def exit_descriptor(self) -> int:
+        """Return a new pidfd, which the caller closes: it becomes readable when the process has ended."""
+
     def wait(self, timeout_seconds: float | None = None) -> Exit | None:
         """Reap it and return how it ended, or None when it is still running after the timeout."""
 
@@ -77,6 +84,10 @@ class Sandbox(Protocol):
     @property
     def level(self) -> IsolationLevel:
         """The level that its canaries proved."""
+
+    @property
+    def interpreter(self) -> Interpreter:
+        """The interpreter whose files are readable inside."""
 
     def start(self, confinement: Confinement, *, stdin: int, stdout: int, stderr: int) -> ConfinedProcess:
         """Start the process with three file descriptors and no other.

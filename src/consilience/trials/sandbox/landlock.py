@@ -36,11 +36,11 @@ REQUIRED_ABI = 6
 SPARE_USER = 65534
 _CREATE_RULESET = 444
 _VERSION_QUESTION = 1  # LANDLOCK_CREATE_RULESET_VERSION
-_READ = 0x000D  # EXECUTE, READ_FILE, READ_DIR
-_WRITE = 0x75BF  # all but device nodes, sockets, and ioctl on devices
-_DEVICE = 0x0006  # WRITE_FILE, READ_FILE
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-_SYSTEM_FACTS = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/sys/devices/system/cpu")
+READ = 0x000D  # EXECUTE, READ_FILE, READ_DIR
+WRITE = 0x75BF  # all but device nodes, sockets, and ioctl on devices
+DEVICE = 0x0006  # WRITE_FILE, READ_FILE
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+SYSTEM_FACTS = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/sys/devices/system/cpu")
 _OTHERS_MAY_ENTER = 0o001
 
 
@@ -57,7 +57,7 @@ class LandlockSandbox:
     level: IsolationLevel = "restricted"
 
     def __init__(self, interpreter: Interpreter) -> None:
-        self._interpreter = interpreter
+        self.interpreter = interpreter
 
     def start(self, confinement: Confinement, *, stdin: int, stdout: int, stderr: int) -> HeldProcess:
         """Start the process; as root, hand its writable folders to the spare user first.
@@ -70,8 +70,8 @@ class LandlockSandbox:
         require_paths(confinement)
         if os.getuid() == 0:
             _hand_over(confinement)
-        command = parse_command(confinement.argv, self._interpreter.executable)
-        line = command.line(self._interpreter.executable, self._settings(confinement, command))
+        command = parse_command(confinement.argv, self.interpreter.executable)
+        line = command.line(self.interpreter.executable, self._settings(confinement, command))
         streams = Streams(stdin, stdout, stderr)
         if confinement.may_fork:
             return start_below_warden(line, confinement, streams)
@@ -85,17 +85,17 @@ class LandlockSandbox:
             *limit_settings(resource_limits(confinement, count_tasks=root)),
             *((f"uid={SPARE_USER}",) if root else ()),
             "with-parent=1",
-            *(f"landlock={rights}:{path}" for path, rights in landlock_rules(confinement, self._interpreter)),
+            *(f"landlock={rights}:{path}" for path, rights in landlock_rules(confinement, self.interpreter)),
             f"seccomp={build_filter(profile, platform.machine()).hex()}",
         )
 
 
 def landlock_rules(confinement: Confinement, interpreter: Interpreter) -> list[tuple[str, int]]:
     """Return each path that the confined process may use, with its rights as Landlock's bits."""
-    read = (*interpreter.readable, LAUNCHER, *confinement.readable, *_SYSTEM_FACTS)
-    rules = [(path, _READ) for path in read]
-    rules += [(path, _WRITE) for path in (*confinement.writable, confinement.scratch)]
-    rules += [(path, _DEVICE) for path in _DEVICES]
+    read = (*interpreter.readable, LAUNCHER, *confinement.readable, *SYSTEM_FACTS)
+    rules = [(path, READ) for path in read]
+    rules += [(path, WRITE) for path in (*confinement.writable, confinement.scratch)]
+    rules += [(path, DEVICE) for path in DEVICES]
     return [(path, rights) for path, rights in rules if Path(path).exists()]
 
 

@@ -48,7 +48,7 @@ def resource_limits(confinement: Confinement, *, count_tasks: bool) -> tuple[tup
 
 def tree_ceiling(confinement: Confinement) -> Ceiling | None:
     """Return what the watchdog allows the whole tree, or None where single-process limits are totals."""
-    return whole_tree_ceiling(confinement) if confinement.may_fork else None
+    return whole_tree_ceiling(confinement) if confinement.may_fork and confinement.watched else None
 
 
 def whole_tree_ceiling(confinement: Confinement) -> Ceiling:

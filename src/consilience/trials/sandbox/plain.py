@@ -25,7 +25,7 @@ class PlainSandbox:
     level: IsolationLevel = "none"
 
     def __init__(self, interpreter: Interpreter) -> None:
-        self._interpreter = interpreter
+        self.interpreter = interpreter
 
     def start(self, confinement: Confinement, *, stdin: int, stdout: int, stderr: int) -> HeldProcess:
         """Start the process below a warden.
@@ -34,10 +34,10 @@ class PlainSandbox:
             EnvironmentLacksError: a path of the confinement does not exist, or nothing can be started.
         """
         require_paths(confinement)
-        command = parse_command(confinement.argv, self._interpreter.executable)
+        command = parse_command(confinement.argv, self.interpreter.executable)
         limits = limit_settings(resource_limits(confinement, count_tasks=False))
         return start_below_warden(
-            command.line(self._interpreter.executable, limits), confinement, Streams(stdin, stdout, stderr)
+            command.line(self.interpreter.executable, limits), confinement, Streams(stdin, stdout, stderr)
         )
 
 

@@ -66,6 +66,10 @@ class HeldProcess:
         """The helper's process id on the host."""
         return self._process.pid
 
+    def exit_descriptor(self) -> int:
+        """Return a new pidfd, which the caller closes: it becomes readable when the helper has ended."""
+        return os.dup(self._ready)
+
     def wait(self, timeout_seconds: float | None = None) -> Exit | None:
         """Reap it and return how it ended, or None when it is still running after the timeout."""
         if self._exit is None and self._ended(timeout_seconds):

@@ -219,6 +219,7 @@ CALLS: Mapping[str, tuple[int | None, int | None]] = {
     "sysinfo": (99, 179),
     "uname": (63, 160),
     "getrandom": (318, 278),
+    "pidfd_open": (434, 434),
     "prctl": (157, 167),
     "arch_prctl": (158, None),
     "seccomp": (317, 277),

@@ -1,0 +1,257 @@
+"""The recorder's side of the warm process: start it in a sandbox, have it fork candidates, wait for them, kill them.
+
+Rules:
+    1. It is confined as a whole program is; each candidate forked from it confines itself further (Landlock for
+       its own folders, no forking, no program but its own, its own limits) before its first line.
+    2. A warm process that breaks is not mended: it is ended, and another takes its place.
+    3. The recorder kills and watches a candidate by a pidfd, which no other process can come to mean.
+
+Data flow: Sandbox -> warm process <- packets with three descriptors -> ForkedProcess -> Exit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from consilience.core.errors import EnvironmentLacksError
+from consilience.core.problem import Limits
+from consilience.trials.executors import folders, interpreters
+from consilience.trials.executors.interpreters import Interpreter
+from consilience.trials.harness import HARNESS, script_arguments
+from consilience.trials.sandbox.command import LAUNCHER
+from consilience.trials.sandbox.confinement import ConfinedProcess, Confinement, Exit, Sandbox
+from consilience.trials.sandbox.forking import fork_settings
+
+START_SECONDS = 60.0  # imports of heavy libraries from a cold disk
+ANSWER_SECONDS = 10.0  # between the end of a candidate and the word of its parent, which empties its folder first
+_PACKET_BYTES = 4096
+_LOG_BYTES = 2048
+_ENDLESS_CPU_SECONDS = 1e9  # the children have limits of their own
+_MEMORY_FACTOR = 4  # address space of the warm process over a candidate's, plus:
+_MEMORY_MORE_MB = 2048
+
+
+class ZygoteBrokenError(Exception):
+    """The warm process cannot be used. Caught by the executor, which runs the trial in a fresh process."""
+
+
+class Word(Struct, frozen=True, kw_only=True):
+    """What the warm process says."""
+
+    ready: bool = False
+    unfit: str = ""
+    started: bool = False
+    status: int | None = None
+    cpu_ms: int = 0
+    memory_kb: int = 0
+    own_kb: int = 0
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What a warm process is for.
+
+    Attributes:
+        interpreter: the Python that runs candidates.
+        limits: a candidate's; those of the warm process follow from them.
+        preload: modules that candidates import.
+        scratch_mb: size of the place for a candidate's files.
+    """
+
+    interpreter: Interpreter
+    limits: Limits
+    preload: tuple[str, ...] = ()
+    scratch_mb: int = 64
+
+
+class Zygote:
+    """One warm process, from its start to its end.
+
+    Attributes:
+        arena: the folder in which each candidate finds its `program` and `scratch`; inside the sandbox only.
+        start_cpu_ms: what its imports took.
+        broken: set once it can serve no more.
+    """
+
+    def __init__(self, sandbox: Sandbox, plan: Plan, work_dir: Path) -> None:
+        """Start it and wait until its imports are done.
+
+        Raises:
+            ZygoteBrokenError: it does not start, or a library makes it unfit for forking.
+            EnvironmentLacksError: the machine could not start a process at all.
+        """
+        self._folder = folders.make_folder(work_dir, "warm-")
+        self.arena = self._folder / "arena"
+        self.arena.mkdir()
+        self.broken = False
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`, with the process
+        try:
+            self._process = self._start(sandbox, plan, theirs)
+            self._control.send(msgspec.json.encode(self._start_line(sandbox, plan)))
+            word = self._hear(START_SECONDS)
+        except EnvironmentLacksError:
+            self._release()
+            raise
+        finally:
+            theirs.close()
+        if not word.ready:
+            reason = word.unfit or self._last_words()
+            self.close()
+            raise ZygoteBrokenError(reason)
+        self.start_cpu_ms = word.cpu_ms
+        self.own_kb = word.own_kb
+
+    def fork(self, stdin: int, stdout: int, stderr: int) -> ForkedProcess:
+        """Fork a candidate's process with these three descriptors and no other.
+
+        Raises:
+            ZygoteBrokenError: the warm process has ended.
+        """
+        try:
+            socket.send_fds(self._control, [b"fork"], [stdin, stdout, stderr])
+            self._await(ANSWER_SECONDS)
+            packet, descriptors, _flags, _address = socket.recv_fds(self._control, _PACKET_BYTES, 1)
+        except OSError as error:
+            raise self._break(str(error)) from error
+        if not packet or not descriptors:
+            raise self._break(self._last_words())
+        return ForkedProcess(self, descriptors[0])
+
+    def ended(self) -> Word:
+        """Return how the last child ended. Called once for each child, after its end.
+
+        When the warm process is gone there is nobody to tell: the child counts as killed.
+        """
+        word = self._hear(ANSWER_SECONDS)
+        if word.status is None:
+            self.broken = True
+            return Word(status=-signal.SIGKILL)
+        return word
+
+    def close(self) -> None:
+        """End it with everything below it."""
+        self.broken = True
+        self._process.kill()
+        self._release()
+
+    def _start(self, sandbox: Sandbox, plan: Plan, control: socket.socket) -> ConfinedProcess:
+        scratch = str(self.arena / "scratch")
+        environment = interpreters.child_environment(scratch, scratch) | interpreters.ONE_THREAD
+        memory_mb = _MEMORY_FACTOR * plan.limits.memory_mb + _MEMORY_MORE_MB
+        confinement = Confinement(
+            argv=(plan.interpreter.executable, "-S", "-s", *script_arguments("zygote")),
+            work_dir=str(self.arena),
+            scratch=str(self.arena),
+            readable=(str(HARNESS),),
+            environment=environment | interpreters.CANDIDATE_HASH_SEED,
+            limits=msgspec.structs.replace(plan.limits, cpu_seconds=_ENDLESS_CPU_SECONDS, memory_mb=memory_mb),
+            may_fork=True,
+            watched=False,
+            scratch_mb=plan.scratch_mb,
+        )
+        log = self._log.fileno()
+        return sandbox.start(confinement, stdin=control.fileno(), stdout=log, stderr=log)
+
+    def _start_line(self, sandbox: Sandbox, plan: Plan) -> dict[str, Any]:
+        program, scratch = str(self.arena / "program"), str(self.arena / "scratch")
+        return {
+            "path": plan.interpreter.path,
+            "prefix": plan.interpreter.prefix,
+            "preload": plan.preload,
+            "launcher": str(Path(LAUNCHER).parent),
+            "arena": str(self.arena),
+            "program": program,
+            "confine": fork_settings(sandbox.interpreter, (str(HARNESS), program), scratch),
+        }
+
+    def _hear(self, seconds: float) -> Word:
+        """Return its next word; an empty one when it has ended or is silent."""
+        try:
+            self._await(seconds)
+            packet = self._control.recv(_PACKET_BYTES)
+            return msgspec.json.decode(packet, type=Word) if packet else Word()
+        except (OSError, msgspec.DecodeError):
+            return Word()
+
+    def _await(self, seconds: float) -> None:
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        if not poll.poll(round(1000 * seconds)):
+            raise TimeoutError(f"it was silent for {seconds:g} s")
+
+    def _break(self, reason: str) -> ZygoteBrokenError:
+        self.broken = True
+        return ZygoteBrokenError(reason)
+
+    def _last_words(self) -> str:
+        self._log.seek(0)
+        lines = self._log.read()[-_LOG_BYTES:].decode("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else "it ended without a word"
+
+    def _release(self) -> None:
+        self._control.close()
+        self._log.close()
+        folders.remove(self._folder)
+
+
+class ForkedProcess:
+    """A candidate's process, forked from a warm one."""
+
+    def __init__(self, zygote: Zygote, pidfd: int) -> None:
+        self._zygote = zygote
+        self._pidfd = pidfd
+        self._exit: Exit | None = None
+
+    @property
+    def pid(self) -> int:
+        """Its process id on the host, or -1 once it is reaped."""
+        for line in Path(f"/proc/self/fdinfo/{self._pidfd}").read_text().splitlines():
+            if line.startswith("Pid:"):
+                return int(line.split()[1])
+        return -1
+
+    def exit_descriptor(self) -> int:
+        """Return a new pidfd, which the caller closes: it becomes readable when the process has ended."""
+        return os.dup(self._pidfd)
+
+    def wait(self, timeout_seconds: float | None = None) -> Exit | None:
+        """Return how it ended, or None when it is still running after the timeout."""
+        if self._exit is None and self._ended(timeout_seconds):
+            self._exit = self._describe(self._zygote.ended())
+            os.close(self._pidfd)
+        return self._exit
+
+    def kill(self) -> Exit:
+        """Kill it, and return how it ended. It could start no other process."""
+        if self._exit is None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        while (exit_ := self.wait()) is None:
+            time.sleep(0)
+        return exit_
+
+    def _ended(self, timeout_seconds: float | None) -> bool:
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(None if timeout_seconds is None else max(0, round(timeout_seconds * 1000))))
+
+    def _describe(self, word: Word) -> Exit:
+        status = word.status or 0
+        return Exit(
+            code=max(status, 0),
+            signal=max(-status, 0),
+            cpu_ms=word.cpu_ms,
+            memory_kb=word.memory_kb,
+            inherited_kb=word.own_kb,
+        )
