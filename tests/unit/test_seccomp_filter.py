@@ -190,3 +190,23 @@ def test_jumps_stay_inside_the_program() -> None:
             if operation in {0x15, 0x25, 0x35, 0x45}:
                 assert index + 1 + max(on_true, on_false) < len(program)
         assert program[-1][0] == 0x06
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "other"),
+    [
+        ("prlimit64", (0, 7), (4711, 7)),
+        ("sched_setaffinity", (0, 8), (4711, 8)),
+        ("setpriority", (0, 0, 19), (0, 4711, 19)),
+        ("setpriority", (0, 0, 19), (1, 0, 19)),  # of a whole process group
+    ],
+)
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_called_candidate_rules_no_process_but_itself(
+    machine: str, name: str, own: tuple[int, ...], other: tuple[int, ...]
+) -> None:
+    number = CALLS[name][MACHINES.index(machine)]
+    assert number is not None
+    assert run(build_filter(CALLED, machine), machine, number, own) == ALLOW
+    assert run(build_filter(CALLED, machine), machine, number, other) == EPERM
+    assert run(build_filter(WHOLE, machine), machine, number, other) == ALLOW

@@ -124,8 +124,9 @@ SECRET = <NUMBER>
 def evaluate(candidate, seed):
     Path("results.pkl").write_bytes(pickle.dumps(candidate.call("run", seed)))
     answer = pickle.loads(Path("results.pkl").read_bytes())
-    return 1.0 if answer == SECRET else 0.0
+    return max(0.0, 1.0 - abs(answer - SECRET))
 """
+PICKLED_ANSWER = PICKLE.replace("range(100, 110)", "()")
 LYING_ERROR = """
 class Metrics(Exception):
     errno = 12
@@ -175,6 +176,7 @@ ATTACKS = (
         stopped_by="nothing is ever unpickled: answers are JSON",
         program=PICKLE,
         common=PICKLED,
+        common_program=PICKLED_ANSWER,
     ),
     Attack(
         number=41,

@@ -17,11 +17,11 @@ from typing import Any
 from consilience.core.artifact import Artifact, ArtifactFile
 from consilience.core.ports import LoadedProblem
 from consilience.core.problem import EvaluatorSpec, Limits, Objective, Problem, Surface
-from consilience.core.study import Budget, ExecutionPolicy, Policy, StudySettings
+from consilience.core.study import Budget, StudySettings
 from consilience.trials.attacks.model import Shape, Target
 
 PROGRAM = "program.py"
-SPLIT_METRIC, COMMON_METRIC = "score", "combined_score"
+_SPLIT_METRIC, _COMMON_METRIC = "score", "combined_score"
 LIMITS = Limits(wall_seconds=10.0, cpu_seconds=10.0, memory_mb=512, output_kb=256)
 """Room for a loaded machine; attacks that are meant to hang have less time of their own."""
 
@@ -93,10 +93,10 @@ def evaluate(path):
 _ENTRIES: Mapping[Shape, str] = {"return": _RETURNS, "file": _FILE, "print": _PRINT}
 
 
-def split_problem(target: Target, execution: ExecutionPolicy) -> LoadedProblem:
+def split_problem(target: Target) -> LoadedProblem:
     """Return the problem whose evaluator the candidate never shares a process with."""
     support = {"evaluator.py": target.evaluator, **target.support}
-    return _loaded(EvaluatorSpec(kind="function", entry="evaluator.py"), support, SPLIT_METRIC, execution)
+    return _loaded(EvaluatorSpec(kind="function", entry="evaluator.py"), support, _SPLIT_METRIC)
 
 
 def common_problem(target: Target, shape: Shape, evaluator: str) -> LoadedProblem:
@@ -109,7 +109,7 @@ def common_problem(target: Target, shape: Shape, evaluator: str) -> LoadedProble
     """
     files = {"evaluator.py": _ENTRIES[shape], "run.py": _RUN, "local.py": _LOCAL, "grader.py": evaluator}
     spec = EvaluatorSpec(kind="openevolve", entry="evaluator.py")
-    return _loaded(spec, {**files, **target.support}, COMMON_METRIC, "fresh")
+    return _loaded(spec, {**files, **target.support}, _COMMON_METRIC)
 
 
 def candidate(program: str, canaries: Mapping[str, Any]) -> Artifact:
@@ -117,7 +117,7 @@ def candidate(program: str, canaries: Mapping[str, Any]) -> Artifact:
     return Artifact(files=(ArtifactFile(PROGRAM, f"CANARY = {dict(canaries)!r}\n{program}"),))
 
 
-def _loaded(spec: EvaluatorSpec, support: Mapping[str, str], metric: str, execution: ExecutionPolicy) -> LoadedProblem:
+def _loaded(spec: EvaluatorSpec, support: Mapping[str, str], metric: str) -> LoadedProblem:
     problem = Problem(
         name="attacked",
         goal="an honest score",
@@ -130,6 +130,6 @@ def _loaded(spec: EvaluatorSpec, support: Mapping[str, str], metric: str, execut
         problem=problem,
         root=Path("/"),
         baseline=candidate("", {}),
-        study=StudySettings(budget=Budget(), policy=Policy(execution=execution)),
+        study=StudySettings(budget=Budget()),
         support={path: text.encode() for path, text in support.items()},
     )

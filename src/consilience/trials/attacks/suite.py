@@ -19,7 +19,7 @@ from consilience.core.ports import Executor, LoadedProblem
 from consilience.trials.attacks.ground import Ground, open_ground
 from consilience.trials.attacks.judge import Judge
 from consilience.trials.attacks.model import Attack, Row, Target, Verdict
-from consilience.trials.attacks.problems import COMMON_METRIC, SPLIT_METRIC, common_problem, split_problem
+from consilience.trials.attacks.problems import common_problem, split_problem
 from consilience.trials.attacks.survivors import gathering_orphans
 from consilience.trials.attacks.targets import Secrets, draw_secrets, make_targets
 from consilience.trials.executors.factory import make_executor
@@ -47,7 +47,7 @@ class Suite:
         """Try an attack on the split evaluator."""
         if attack.target not in self._split:
             target = self._targets[attack.target]
-            judge = self._judge(split_problem(target, self._execution), SPLIT_METRIC, target)
+            judge = self._judge(split_problem(target), self._execution, target)
             self._split[attack.target] = judge
             judge.control()
         return self._split[attack.target].attempt(attack, attack.program)
@@ -56,14 +56,14 @@ class Suite:
         """Try an attack on an evaluator that imports the candidate, with both in one sandbox."""
         target = self._targets[attack.target]
         evaluator = attack.common.replace("<NUMBER>", repr(self._hidden.number)) or target.evaluator
-        judge = self._judge(common_problem(target, attack.shape, evaluator), COMMON_METRIC, target)
+        judge = self._judge(common_problem(target, attack.shape, evaluator), "fresh", target)
         return judge.attempt(attack, attack.common_program or attack.program)
 
-    def _judge(self, loaded: LoadedProblem, metric: str, target: Target) -> Judge:
-        executor = make_executor(loaded, self._sandbox, self._ground.work)
+    def _judge(self, loaded: LoadedProblem, execution: Execution, target: Target) -> Judge:
+        executor = make_executor(loaded, self._sandbox, self._ground.work, execution)
         self._executors.append(executor)
-        fresh = self._execution == "fresh"
-        return Judge(executor, self._ground, metric, target.honest, fresh=fresh)
+        metric = loaded.problem.objective.metric
+        return Judge(executor, self._ground, metric, target.honest, fresh=execution == "fresh")
 
 
 @contextmanager

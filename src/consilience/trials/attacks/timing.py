@@ -54,6 +54,7 @@ def run(text):
     return done[text]
 """
 )
+AHEAD_AT_ONCE = "\n".join(line for line in AHEAD.splitlines() if ".start()" not in line)
 CHILD = (
     _ONLY_CHAIN
     + """
@@ -177,6 +178,7 @@ ATTACKS = (
         stopped_by="coming inputs are in another process and cannot be guessed",
         target="timed",
         program=AHEAD,
+        common_program=AHEAD_AT_ONCE,
     ),
     Attack(
         number=28,

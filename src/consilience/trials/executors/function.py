@@ -15,6 +15,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from consilience.core.outcome import Execution, Failure, Isolation, Outcome, Resources
 from consilience.core.ports import LoadedProblem, TrialRequest
 from consilience.core.problem import Objective
@@ -28,6 +30,7 @@ from consilience.trials.executors.interpreters import executable_of, inspect_int
 from consilience.trials.executors.logs import joined_log
 from consilience.trials.executors.pipes import Pump
 from consilience.trials.executors.scrub import Scrubber, python_names
+from consilience.trials.executors.seeds import candidate_seed
 from consilience.trials.executors.warm import Warm, preloads
 from consilience.trials.executors.zygote import Plan, ZygoteBrokenError
 from consilience.trials.sandbox.confinement import Sandbox
@@ -82,7 +85,8 @@ class FunctionExecutor:
         self._warm.close()
 
     def _run(self, request: TrialRequest, starter: Starter, folder: Path, execution: Execution) -> Outcome:
-        candidate = CandidateProcess(starter, request)
+        own_seed = candidate_seed(request.seed, self._loaded.support)  # the trial's would tell what the evaluator draws
+        candidate = CandidateProcess(starter, msgspec.structs.replace(request, seed=own_seed))
         trial = _Trial(self._loaded.problem.objective, self._evaluator, candidate, self._pump)
         isolation = Isolation(level=self._sandbox.level, domain="split", execution=execution)
         try:

@@ -51,6 +51,8 @@ _TIOCSTI = 0x5412
 _TIOCLINUX = 0x541C
 
 _CHECKED = frozenset({"clone", "clone3", "fork", "vfork", "execve", "execveat", "socketpair", "ioctl"})
+_ON_ITSELF = {"prlimit64": 1, "sched_setaffinity": 1, "setpriority": 2}
+"""Calls that change another process as well, with how many first arguments are 0 where they mean the caller."""
 
 Instruction = tuple[int, int, int, int]
 
@@ -115,6 +117,12 @@ def _ioctl_body() -> list[Instruction]:
     ]
 
 
+def _on_itself_body(arguments: int) -> list[Instruction]:
+    """The caller only: what forked it, and is no more than its user's, must not inherit its limits or priority."""
+    parts = [(_argument(index), (_JUMP_EQUAL, 1, 0, 0), _return(_EPERM)) for index in range(arguments)]
+    return [*(instruction for part in parts for instruction in part), _return(_ALLOW)]
+
+
 def _checked_calls(profile: FilterProfile, column: int) -> Iterator[Instruction]:
     fork, execute = ([_return(_ALLOW if granted else _EPERM)] for granted in (profile.may_fork, profile.may_exec))
     bodies = {
@@ -127,6 +135,8 @@ def _checked_calls(profile: FilterProfile, column: int) -> Iterator[Instruction]
         "socketpair": _socketpair_body(),
         "ioctl": _ioctl_body(),
     }
+    if not profile.may_fork:  # a whole program may rule its own children
+        bodies |= {name: _on_itself_body(arguments) for name, arguments in _ON_ITSELF.items()}
     for name, body in bodies.items():
         yield from _when_number(CALLS[name][column], body)
 
