@@ -202,11 +202,11 @@ def test_jumps_stay_inside_the_program() -> None:
     ],
 )
 @pytest.mark.parametrize("machine", MACHINES)
-def test_a_called_candidate_rules_no_process_but_itself(
-    machine: str, name: str, own: tuple[int, ...], other: tuple[int, ...]
+@pytest.mark.parametrize("profile", [CALLED, WHOLE])
+def test_nobody_rules_a_process_but_itself(
+    profile: FilterProfile, machine: str, name: str, own: tuple[int, ...], other: tuple[int, ...]
 ) -> None:
     number = CALLS[name][MACHINES.index(machine)]
     assert number is not None
-    assert run(build_filter(CALLED, machine), machine, number, own) == ALLOW
-    assert run(build_filter(CALLED, machine), machine, number, other) == EPERM
-    assert run(build_filter(WHOLE, machine), machine, number, other) == ALLOW
+    assert run(build_filter(profile, machine), machine, number, own) == ALLOW
+    assert run(build_filter(profile, machine), machine, number, other) == EPERM

@@ -85,7 +85,10 @@ class Ground:
     def left(self) -> tuple[str, ...]:
         """Say which files were left behind, and remove them."""
         marked = [path for folder in self._folders() for path in folder.glob(f"*{self.mark}*")]
-        marked += [path for path in self.work.rglob(f"*{self.mark}*")]
+        for folder, names, files in os.walk(self.work):  # passes over what is nested too deep to be named
+            found = [name for name in (*names, *files) if self.mark in name]
+            marked += [Path(folder) / name for name in found]
+            names[:] = [name for name in names if name not in found]
         trials = list(self.work.glob("trial-*"))
         for path in (*marked, *trials):
             path.unlink() if path.is_file() or path.is_symlink() else remove(path)

@@ -18,7 +18,7 @@ from consilience.core.artifact import Artifact
 from consilience.core.outcome import Outcome
 from consilience.core.ports import Executor, TrialRequest
 from consilience.trials.attacks.ground import Ground
-from consilience.trials.attacks.model import HONEST_SCORE, Attack, Verdict
+from consilience.trials.attacks.model import HONEST_SCORE, Attack, Bar, Finding, Verdict
 from consilience.trials.attacks.problems import LIMITS, candidate
 from consilience.trials.attacks.survivors import living, reap
 
@@ -58,18 +58,21 @@ class Judge:
         places, before = self._ground.places(), living(self._ground.victim)
         programs = [program, attack.accomplice] if attack.accomplice else [program]
         outcomes = [self._run(candidate(text, places), attack.wall_seconds) for text in programs]
-        findings = [found for outcome in outcomes for found in (*self._gains(outcome), *self._ground.told(outcome))]
-        findings += self._ground.touched()
-        findings += self._survivors(before)
-        findings += self._ground.left()
-        findings += self.control()
+        found: list[tuple[Bar, tuple[str, ...]]] = [
+            *(("score", self._gains(outcome)) for outcome in outcomes),
+            *(("outside", self._ground.told(outcome)) for outcome in outcomes),
+            ("outside", self._ground.touched()),
+            ("left", self._survivors(before)),
+            ("left", self._ground.left()),
+            ("control", self.control()),
+        ]
         first = outcomes[0]
         return Verdict(
             score=self._score(first),
             failure=first.failure.reason if first.failure else "",
             level=first.isolation.level,
             execution=first.isolation.execution,
-            findings=tuple(dict.fromkeys(findings)),
+            findings=tuple(dict.fromkeys(Finding(bar, what) for bar, texts in found for what in texts)),
         )
 
     def _run(self, artifact: Artifact, wall_seconds: float) -> Outcome:

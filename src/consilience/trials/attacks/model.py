@@ -18,6 +18,10 @@ Shape = Literal["return", "file", "print"]
 Part = Literal["", "journal", "novelty", "text"]
 """Which part of the product, beside the executor, has to answer an attack."""
 
+Bar = Literal["score", "outside", "left", "control", "part"]
+"""What an attack may not do: score above the honest control, reach or read what lies outside, leave a process or
+file, change what the next honest trial scores, or pass the other part that has to answer it."""
+
 HONEST_SCORE = 0.5
 """What every honest control scores: half of what a perfect answer would."""
 
@@ -72,6 +76,13 @@ class Attack(Struct, frozen=True, kw_only=True):
     part: Part = ""
 
 
+class Finding(Struct, frozen=True):
+    """One thing by which an attack got through: the bar that it broke, and how."""
+
+    bar: Bar
+    what: str
+
+
 class Verdict(Struct, frozen=True, kw_only=True):
     """What the judge found in one attack's trial. `findings` is empty where it was held."""
 
@@ -79,7 +90,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     failure: str
     level: str
     execution: str
-    findings: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     @property
     def held(self) -> bool:
@@ -88,9 +99,21 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """One attack against the split evaluator, and beside it against an evaluator that imports the candidate."""
+    """One attack against the split evaluator, and beside it against an evaluator that imports the candidate.
+
+    Attributes:
+        number: the attack's.
+        name: the attack's.
+        split: a verdict for each way in which candidates are started.
+        in_process: the contrast.
+    """
 
     number: int
     name: str
-    split: Verdict
+    split: tuple[Verdict, ...]
     in_process: Verdict | None = None
+
+    @property
+    def held(self) -> bool:
+        """Tell whether the split evaluator held it, however the candidate was started."""
+        return all(verdict.held for verdict in self.split)

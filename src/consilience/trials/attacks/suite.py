@@ -10,8 +10,10 @@ Data flow: Sandbox, attacks -> `run_suite` -> Row for each attack, in the catalo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+
+import msgspec
 
 from consilience.core.errors import IsolationError
 from consilience.core.outcome import Execution
@@ -29,28 +31,36 @@ from consilience.trials.sandbox.confinement import Sandbox
 class Suite:
     """The attacks of one run, on one sandbox. Open it by `open_suite`."""
 
-    def __init__(self, sandbox: Sandbox, ground: Ground, execution: Execution) -> None:
+    def __init__(self, sandbox: Sandbox, ground: Ground) -> None:
         self._sandbox = sandbox
         self._ground = ground
-        self._execution = execution
         self._hidden: Secrets = draw_secrets()
         self._targets = make_targets(self._hidden)
         self._executors: list[Executor] = []
-        self._split: dict[str, Judge] = {}
+        self._split: dict[tuple[str, Execution], Judge] = {}
 
     def close(self) -> None:
         """End every executor."""
         for executor in self._executors:
             executor.close()
 
-    def against_split(self, attack: Attack) -> Verdict:
+    def require(self, execution: Execution) -> None:
+        """Check that candidates can be started in this way here.
+
+        Raises:
+            EnvironmentLacksError: they cannot.
+        """
+        target = next(iter(self._targets.values()))
+        make_executor(split_problem(target), self._sandbox, self._ground.work, execution).close()
+
+    def against_split(self, attack: Attack, execution: Execution) -> Verdict:
         """Try an attack on the split evaluator."""
-        if attack.target not in self._split:
+        key = attack.target, execution
+        if key not in self._split:
             target = self._targets[attack.target]
-            judge = self._judge(split_problem(target), self._execution, target)
-            self._split[attack.target] = judge
-            judge.control()
-        return self._split[attack.target].attempt(attack, attack.program)
+            self._split[key] = self._judge(split_problem(target), execution, target)
+            self._split[key].control()  # starts what is kept warm, so that it is not taken for a survivor
+        return self._split[key].attempt(attack, attack.program)
 
     def against_in_process(self, attack: Attack) -> Verdict:
         """Try an attack on an evaluator that imports the candidate, with both in one sandbox."""
@@ -60,6 +70,7 @@ class Suite:
         return judge.attempt(attack, attack.common_program or attack.program)
 
     def _judge(self, loaded: LoadedProblem, execution: Execution, target: Target) -> Judge:
+        loaded = msgspec.structs.replace(loaded, interpreter=self._sandbox.interpreter.executable)
         executor = make_executor(loaded, self._sandbox, self._ground.work, execution)
         self._executors.append(executor)
         metric = loaded.problem.objective.metric
@@ -67,12 +78,8 @@ class Suite:
 
 
 @contextmanager
-def open_suite(sandbox: Sandbox, execution: Execution = "fresh") -> Iterator[Suite]:
+def open_suite(sandbox: Sandbox) -> Iterator[Suite]:
     """Set the canaries and open a suite; everything it started and wrote is gone afterwards.
-
-    Args:
-        sandbox: proved by its canaries.
-        execution: how candidates of the split evaluator are started.
 
     Raises:
         IsolationError: the sandbox is of level `none`, where these programs would do what they try.
@@ -83,22 +90,22 @@ def open_suite(sandbox: Sandbox, execution: Execution = "fresh") -> Iterator[Sui
             hint="consilience doctor says what is missing",
         )
     with gathering_orphans(), open_ground() as ground:
-        suite = Suite(sandbox, ground, execution)
+        suite = Suite(sandbox, ground)
         try:
             yield suite
         finally:
             suite.close()
 
 
-def run_suite(suite: Suite, attacks: Iterable[Attack], *, contrast: bool = True) -> Iterator[Row]:
-    """Try the attacks one after another.
+def run_suite(suite: Suite, attacks: Iterable[Attack], executions: Sequence[Execution]) -> Iterator[Row]:
+    """Try the attacks one after another, on both kinds of evaluator.
 
     Args:
         suite: an open one.
         attacks: from the catalogue.
-        contrast: whether to try them on an in-process evaluator, too.
+        executions: the ways in which candidates of the split evaluator are started.
     """
     for attack in attacks:
-        split = suite.against_split(attack)
-        beside = suite.against_in_process(attack) if contrast else None
+        split = tuple(suite.against_split(attack, execution) for execution in executions)
+        beside = suite.against_in_process(attack)
         yield Row(number=attack.number, name=attack.name, split=split, in_process=beside)

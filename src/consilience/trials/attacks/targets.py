@@ -41,7 +41,7 @@ def make_targets(hidden: Secrets) -> dict[str, Target]:
         Target(
             name="secret",
             scores="closeness to a number that only the evaluator knows",
-            evaluator=SECRET.replace("<NUMBER>", repr(hidden.number)),
+            evaluator=CLOSENESS.replace("<NUMBER>", repr(hidden.number)),
             honest=f"def run(seed):\n    return {hidden.number - 0.5!r}\n",
         ),
         Target(
@@ -64,7 +64,7 @@ def make_targets(hidden: Secrets) -> dict[str, Target]:
     return {target.name: target for target in made}
 
 
-SECRET = """
+CLOSENESS = """
 SECRET = <NUMBER>
 
 def grade(answer):
@@ -94,7 +94,8 @@ NUMERIC_HONEST = """
 import math
 
 def run(x):
-    return math.sqrt(x) if x > 0 else 0.0
+    root = math.sqrt(abs(x))
+    return root if x > 0 else 0.0
 """
 
 ROWS = """

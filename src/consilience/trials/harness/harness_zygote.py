@@ -157,21 +157,20 @@ def _write_files(folder: str, files: dict[str, str]) -> None:
 
 
 def _empty(folder: str) -> None:
-    """Remove everything in a folder: iteratively, for a candidate may have nested it beyond recursion."""
+    """Remove everything in a folder. Folders are moved up into it first: nested, no path may be long enough for them."""
+    name, moved = os.urandom(8).hex(), 0
     pending = [folder]
     while pending:
-        top = pending[-1]
-        os.chmod(top, 0o700)  # noqa: PTH101
-        below = []
-        with os.scandir(top) as entries:
-            for entry in entries:
-                if stat.S_ISDIR(entry.stat(follow_symlinks=False).st_mode):
-                    below.append(entry.path)
-                else:
-                    os.unlink(entry.path)  # noqa: PTH108
-        if below:
-            pending += below
-        else:
-            pending.pop()
-            if top != folder:
-                os.rmdir(top)  # noqa: PTH106
+        top = pending.pop()
+        with os.scandir(top) as found:
+            entries = list(found)
+        for entry in entries:
+            if not stat.S_ISDIR(entry.stat(follow_symlinks=False).st_mode):
+                os.unlink(entry.path)  # noqa: PTH108
+                continue
+            os.chmod(entry.path, 0o700)  # noqa: PTH101
+            moved += 1
+            pending.append(f"{folder}/{name}{moved}")
+            os.rename(entry.path, pending[-1])  # noqa: PTH104
+        if top != folder:
+            os.rmdir(top)  # noqa: PTH106

@@ -118,7 +118,7 @@ def _ioctl_body() -> list[Instruction]:
 
 
 def _on_itself_body(arguments: int) -> list[Instruction]:
-    """The caller only: what forked it, and is no more than its user's, must not inherit its limits or priority."""
+    """The caller only: of other processes of its user, the recorder for one, a filter cannot tell its own children."""
     parts = [(_argument(index), (_JUMP_EQUAL, 1, 0, 0), _return(_EPERM)) for index in range(arguments)]
     return [*(instruction for part in parts for instruction in part), _return(_ALLOW)]
 
@@ -134,9 +134,8 @@ def _checked_calls(profile: FilterProfile, column: int) -> Iterator[Instruction]
         "execveat": execute,
         "socketpair": _socketpair_body(),
         "ioctl": _ioctl_body(),
+        **{name: _on_itself_body(arguments) for name, arguments in _ON_ITSELF.items()},
     }
-    if not profile.may_fork:  # a whole program may rule its own children
-        bodies |= {name: _on_itself_body(arguments) for name, arguments in _ON_ITSELF.items()}
     for name, body in bodies.items():
         yield from _when_number(CALLS[name][column], body)
 
