@@ -127,6 +127,19 @@ def evaluate(candidate, seed):
     return max(0.0, 1.0 - abs(answer - SECRET))
 """
 PICKLED_ANSWER = PICKLE.replace("range(100, 110)", "()")
+CHANNEL_FLOOD = f"{SAY}\ndef run(*_):\n    while True:\n        say(b'x' * 65536)\n"
+LATE_EXIT = """
+import os, threading, time
+
+def late():
+    time.sleep(0.02)
+    os._exit(0)
+
+def run(*_):
+    threading.Thread(target=late).start()
+    time.sleep(5)
+    return 100.0
+"""
 LYING_ERROR = """
 class Metrics(Exception):
     errno = 12
@@ -237,6 +250,20 @@ ATTACKS = (
         target="numeric",
         program=STOLEN_CALLS,
         wall_seconds=1.5,
+    ),
+    Attack(
+        number=64,
+        name="channel flood",
+        tries="writes an answer without end, to fill the recorder's memory",
+        stopped_by="a line has a cap; what is over it ends the trial",
+        program=CHANNEL_FLOOD,
+    ),
+    Attack(
+        number=66,
+        name="exit in mid-call",
+        tries="has a thread end the process with exit code 0 while a call is answered",
+        stopped_by="an end without an answer is a crash, whatever its exit code",
+        program=LATE_EXIT,
     ),
     Attack(
         number=69,

@@ -30,6 +30,7 @@ _SHARED = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run", "/run/lock")  
 _LIVES = "import time\nwhile True:\n    time.sleep(60)\n"
 _LIMITS = (resource.RLIMIT_NOFILE, resource.RLIMIT_AS, resource.RLIMIT_CPU)
 _TEXT = "a file of this machine's user"
+_VARIABLE = "CANARY_SECRET"
 
 
 class Ground:
@@ -52,12 +53,14 @@ class Ground:
         self._plant()
         script_arguments("candidate")  # compiles the harness, so that no trial is the first to do it
         self._harness = _contents(HARNESS)
+        os.environ[_VARIABLE] = self._token  # a child that inherits our environment has it
         self._victim = self._start_victim()
         self._state = _state(self._victim.pid)
         self._own = _state(os.getpid())
 
     def close(self) -> None:
         """End and close what was made."""
+        os.environ.pop(_VARIABLE, None)
         self._victim.kill()
         self._victim.wait()
         self._sockets.close()
@@ -127,7 +130,7 @@ class Ground:
 
     def _start_victim(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-I", "-S", "-c", _LIVES]
-        return subprocess.Popen(command, env={"CANARY_SECRET": self._token}, stdin=subprocess.DEVNULL)  # noqa: S603
+        return subprocess.Popen(command, env={_VARIABLE: self._token}, stdin=subprocess.DEVNULL)  # noqa: S603
 
 
 class _Sockets:

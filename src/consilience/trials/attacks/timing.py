@@ -127,7 +127,7 @@ def evaluate(candidate, seed):
         seconds.append(time.process_time() - started)
         if answer != chain(text):
             return 0.0
-    return 1.0 if min(seconds[1:]) < 0.004 else 0.5
+    return 1.0 if min(seconds[1:]) < 0.008 else 0.5
 """
 )
 CHECKED_ONCE = (

@@ -157,7 +157,7 @@ def _write_files(folder: str, files: dict[str, str]) -> None:
 
 
 def _empty(folder: str) -> None:
-    """Remove everything in a folder. Folders are moved up into it first: nested, no path may be long enough for them."""
+    """Remove everything in a folder. Folders are moved up into it: nested, their paths may be too long to be named."""
     name, moved = os.urandom(8).hex(), 0
     pending = [folder]
     while pending:
