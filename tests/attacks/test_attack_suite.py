@@ -22,7 +22,7 @@ Judged = Callable[[Attack, Execution], Verdict]
 # candidate, stops them. All others score above the honest control there.
 HELD_IN_PROCESS = {
     *(21, 22, 24, 29, 31, 33, 34, 35, 37, 38, 41, 42, 44, 45, 46, 51, 52, 53, 54, 55, 56, 58, 59, 60, 61, 62, 63),
-    *(64, 65, 66, 67, 68, 69, 71, 72),
+    *(64, 65, 66, 67, 68, 69, 71, 72, 73),
 }
 
 

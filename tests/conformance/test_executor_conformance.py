@@ -11,6 +11,7 @@ import pytest
 
 from consilience.core.artifact import Artifact
 from consilience.core.ports import Executor, LoadedProblem
+from consilience.core.study import ExecutionPolicy
 from consilience.testing.conformance import ExecutorConformance
 from consilience.testing.trivial import command_problem, openevolve_problem, printing_artifact, split_problem
 from consilience.trials.executors.factory import make_executor
@@ -19,16 +20,22 @@ from consilience.trials.sandbox.probe import strongest_sandbox
 sandbox = functools.cache(strongest_sandbox)
 
 
-def _made(loaded: LoadedProblem, work_dir: Path) -> Iterator[Executor]:
-    executor = make_executor(loaded, sandbox(sys.executable), work_dir)
+def _made(loaded: LoadedProblem, work_dir: Path, execution: ExecutionPolicy = "auto") -> Iterator[Executor]:
+    executor = make_executor(loaded, sandbox(sys.executable), work_dir, execution)
     yield executor
     executor.close()
 
 
-class TestFunction(ExecutorConformance):
+class TestForked(ExecutorConformance):
     @pytest.fixture
     def executor(self, work_dir: Path) -> Iterator[Executor]:
         yield from _made(split_problem(), work_dir)
+
+
+class TestFresh(ExecutorConformance):
+    @pytest.fixture
+    def executor(self, work_dir: Path) -> Iterator[Executor]:
+        yield from _made(split_problem(), work_dir, "fresh")
 
 
 class TestOpenEvolve(ExecutorConformance):

@@ -36,13 +36,13 @@ def evaluate(candidate, seed):
 HONEST = "def run(seed):\n    return seed * 2\n"
 
 
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
+@pytest.fixture(params=["fresh", "auto"])
+def make(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Make]:
     made: list[FunctionExecutor] = []
 
     def maker(problem: LoadedProblem | str = SPLIT) -> FunctionExecutor:
         problem = split_problem(problem) if isinstance(problem, str) else problem
-        made.append(FunctionExecutor(problem, sandbox(sys.executable), tmp_path / "work"))
+        made.append(FunctionExecutor(problem, sandbox(sys.executable), tmp_path / "work", request.param))
         return made[-1]
 
     yield maker

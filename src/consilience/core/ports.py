@@ -74,12 +74,14 @@ class Grants(Struct, frozen=True, kw_only=True):
         scratch: absolute paths of folders that may be written; what is written there is thrown away.
         scratch_mb: size of each writable place; None leaves the default.
         gpus: devices that a trial needs.
+        gpu_memory_mb: most memory of each device that a trial may use; None is all of it.
     """
 
     readable: tuple[str, ...] = ()
     scratch: tuple[str, ...] = ()
     scratch_mb: int | None = None
     gpus: int = 0
+    gpu_memory_mb: int | None = None
 
 
 class LoadedProblem(Struct, frozen=True, kw_only=True):

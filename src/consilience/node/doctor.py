@@ -16,34 +16,22 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
-
-from msgspec import Struct
 
 from consilience.core.errors import ConsilienceError
-from consilience.core.ports import LoadedProblem, TrialRequest
+from consilience.core.ports import Grants, LoadedProblem, TrialRequest
 from consilience.core.problem import Limits
 from consilience.identity.keystore import load
 from consilience.journal.journal import JOURNAL_NAME
+from consilience.node.doctor_gpu import examine_gpu
+from consilience.node.findings import Finding, Health
 from consilience.node.places import UserPlaces, state_folder
 from consilience.node.running import open_executor
 from consilience.node.settings import Settings
 from consilience.node.upkeep import verify
 from consilience.trials.sandbox.probe import LevelReport, probe_sandboxes
 
-Health = Literal["ok", "warning", "failed"]
-
 _LEAST_FREE_MB = 500
 _EXTRAS = {"pandas": "data frames", "pyarrow": "Parquet export", "sklearn": "scikit-learn problems"}
-
-
-class Finding(Struct, frozen=True, kw_only=True):
-    """One thing that was looked at. `mend` is "" where nothing has to be done."""
-
-    name: str
-    health: Health
-    found: str
-    mend: str = ""
 
 
 def examine(loaded: LoadedProblem | None, settings: Settings, places: UserPlaces, passphrase: str) -> Iterator[Finding]:
@@ -56,6 +44,8 @@ def examine(loaded: LoadedProblem | None, settings: Settings, places: UserPlaces
     yield _folder("feed marks", places.marks)
     for module, use in _EXTRAS.items():
         yield _extra(module, use)
+    grants = loaded.grants if loaded else Grants()
+    yield from examine_gpu(grants, places.leases, allowed=settings.value("allow_gpu"))
     if loaded is not None:
         yield from _problem(loaded, settings, places)
 

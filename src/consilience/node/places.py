@@ -24,6 +24,11 @@ class UserPlaces(Struct, frozen=True, kw_only=True):
     settings: Path
     cache: Path
 
+    @property
+    def leases(self) -> Path:
+        """The table of leases on devices, shared by all of the user's runs."""
+        return self.marks.with_name("gpu-leases.sqlite")
+
 
 def user_places() -> UserPlaces:
     """Return the user's folders, by XDG."""

@@ -22,6 +22,7 @@ from consilience.core.outcome import LEVEL_RANK, Isolation
 from consilience.core.ports import Executor, LoadedProblem, Proposer
 from consilience.core.study import StudySettings
 from consilience.node.clock import SystemClock
+from consilience.node.devices import guarded
 from consilience.node.places import UserPlaces
 from consilience.node.runner import Runner
 from consilience.node.session import Session
@@ -30,6 +31,7 @@ from consilience.search.proposers import default_proposers
 from consilience.trials.environment import describe_environment
 from consilience.trials.executors.factory import make_executor
 from consilience.trials.executors.folders import remove
+from consilience.trials.executors.with_gpu import GpuExecutor, devices_of
 from consilience.trials.sandbox.confinement import Sandbox
 from consilience.trials.sandbox.probe import cached_probe, open_sandbox, require_level, unsafe_sandbox
 
@@ -78,12 +80,14 @@ def open_executor(
     sandbox = choose_sandbox(loaded.interpreter or sys.executable, study, places, unsafe=unsafe)
     remove(work_dir)  # what a killed run left behind
     work_dir.mkdir(parents=True)
-    executor = make_executor(loaded, sandbox, work_dir, study.policy.execution)
-    try:
-        yield executor
-    finally:
-        executor.close()
-        remove(work_dir)
+    with guarded(loaded.grants, study.policy, sandbox, places.leases) as guard:
+        inner = make_executor(loaded, guard or sandbox, work_dir, "fresh" if guard else study.policy.execution)
+        executor = GpuExecutor(inner, guard) if guard else inner
+        try:
+            yield executor
+        finally:
+            executor.close()
+            remove(work_dir)
 
 
 class Run:
@@ -127,7 +131,9 @@ class Run:
     def start(self) -> None:
         """Record the run, its environment and its isolation."""
         loaded = self.session.loaded
-        self.runner.start(describe_environment(loaded.interpreter, loaded.problem.data), self.isolation)
+        devices = devices_of(self._executor)
+        environment = describe_environment(loaded.interpreter, loaded.problem.data, devices)
+        self.runner.start(environment, self.isolation)
 
     def work(self) -> str:
         """Work until the study stops; return why.

@@ -99,6 +99,13 @@ def _read_choice(*choices: str) -> Callable[[Any], str]:
     return read
 
 
+def _read_flag(value: Any) -> bool:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if str(value).strip().lower() not in words:
+        raise ValueError("not true or false")
+    return words[str(value).strip().lower()]
+
+
 def _read_rate(value: Any) -> float:
     rate = float(value)
     if not 0.0 < rate < 0.5:  # noqa: PLR2004  a rate of one half would accept anything
@@ -149,6 +156,12 @@ SETTINGS: tuple[Setting, ...] = (
         read=_read_choice(*get_args(ExecutionPolicy)),
         default=_POLICY.execution,
         meaning="start candidates fresh, fork them from a warm process, or auto",
+    ),
+    Setting(
+        name="allow_gpu",
+        read=_read_flag,
+        default=_POLICY.allow_gpu,
+        meaning="let trials of problems that need a device reach one, and its driver",
     ),
     Setting(
         name="durability",
@@ -202,6 +215,7 @@ class Settings:
                 minimum_gain=self.value("minimum_gain"),
                 deterministic=declared.deterministic,
                 execution=self.value("execution"),
+                allow_gpu=self.value("allow_gpu"),
             ),
         )
 
@@ -236,6 +250,7 @@ def problem_layer(study: StudySettings, stated: tuple[str, ...]) -> dict[str, An
         "maximum_pairs": policy.maximum_pairs,
         "minimum_gain": policy.minimum_gain,
         "execution": policy.execution,
+        "allow_gpu": policy.allow_gpu,
     }
     return {name: value for name, value in values.items() if name in stated}
 

@@ -227,4 +227,5 @@ def read_policy(table: PolicyTable, seeds: SeedsTable, file: str) -> Policy:
         minimum_gain=gain,
         deterministic=table.deterministic,
         execution=table.execution,
+        allow_gpu=table.allow_gpu,
     )

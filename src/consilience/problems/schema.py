@@ -72,6 +72,7 @@ class PolicyTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     minimum_gain: float = 0.0
     deterministic: bool | None = None
     execution: ExecutionPolicy = "auto"
+    allow_gpu: bool = False
 
 
 class ProblemFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

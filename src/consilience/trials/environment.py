@@ -14,6 +14,7 @@ import functools
 import os
 import platform
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -21,6 +22,7 @@ from msgspec import Struct
 from consilience.core.canonical import hash_value
 from consilience.core.problem import FileDigest
 from consilience.trials.executors.interpreters import executable_of, inspect_interpreter
+from consilience.trials.gpu.nvml import Device
 
 _METADATA = re.compile(r"^(?P<name>[A-Za-z0-9._-]+?)-(?P<version>[^-]+?)(?:-py[\d.]+)?\.(?:dist-info|egg-info)$")
 
@@ -45,6 +47,7 @@ class EnvironmentDescription(Struct, frozen=True, kw_only=True):
         cpu_level: instruction-set level, such as x86-64-v3.
         platform_class: what results must share to be ranked together, such as linux-x86_64-cpu.
         data: the problem's data files by hash.
+        devices: that trials use, each as model and driver.
     """
 
     implementation: str
@@ -56,14 +59,18 @@ class EnvironmentDescription(Struct, frozen=True, kw_only=True):
     cpu_level: str
     platform_class: str
     data: tuple[FileDigest, ...] = ()
+    devices: tuple[str, ...] = ()
 
 
-def describe_environment(interpreter: str = "", data: tuple[FileDigest, ...] = ()) -> EnvironmentDescription:
+def describe_environment(
+    interpreter: str = "", data: tuple[FileDigest, ...] = (), devices: Sequence[Device] = ()
+) -> EnvironmentDescription:
     """Describe the interpreter with its packages, the machine and the data.
 
     Args:
         interpreter: the Python that runs candidates; "" is the one that runs us.
         data: the problem's data files.
+        devices: of the machine that trials use.
 
     Raises:
         EnvironmentLacksError: the interpreter cannot be run.
@@ -78,8 +85,9 @@ def describe_environment(interpreter: str = "", data: tuple[FileDigest, ...] = (
         machine=platform.machine(),
         cpu_model=model,
         cpu_level=level,
-        platform_class=platform_class(),
+        platform_class=platform_class([device.name for device in devices]),
         data=data,
+        devices=tuple(f"{device.name}, driver {device.driver}" for device in devices),
     )
 
 
@@ -88,9 +96,15 @@ def environment_digest(description: EnvironmentDescription) -> str:
     return hash_value(description)
 
 
-def platform_class() -> str:
-    """Return the class of platform within which results are ranked together."""
-    return f"{platform.system()}-{platform.machine()}-cpu".lower()
+def platform_class(models: Sequence[str] = ()) -> str:
+    """Return the class of platform within which results are ranked together.
+
+    Args:
+        models: of the devices that trials use: one card is not comparable with another.
+    """
+    models = sorted(re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-") for model in models)
+    accelerator = "-".join(("cuda", *models)) if models else "cpu"
+    return f"{platform.system()}-{platform.machine()}-{accelerator}".lower()
 
 
 def installed_packages(path: tuple[str, ...]) -> tuple[str, ...]:

@@ -18,10 +18,11 @@ from consilience.domains.catalogue import builtin_names, copy_builtin
 from consilience.interfaces.cli import options
 from consilience.interfaces.cli.live import choose_face
 from consilience.interfaces.cli.output import emit, note, print_json, table
-from consilience.interfaces.cli.showing import show_summary
+from consilience.interfaces.cli.showing import held, show_summary
 from consilience.interfaces.text import one_line, printable
 from consilience.node import reports
-from consilience.node.doctor import Finding, examine
+from consilience.node.doctor import examine
+from consilience.node.findings import Finding
 from consilience.node.reading import StudyReader
 from consilience.node.running import Run
 from consilience.node.upkeep import import_results
@@ -97,7 +98,7 @@ def _launch(work: Run, *, as_json: bool) -> None:
         return
     trials = work.session.state.budget.spent.trials
     resumed = f", resuming after {trials} trials" if trials else ""
-    note(f"{problem.name}: isolation {isolation.level} ({isolation.domain}){resumed}")
+    note(f"{problem.name}: isolation {held(isolation)}{resumed}")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from consilience.core.outcome import Isolation
 from consilience.interfaces.cli.output import table
 from consilience.interfaces.text import counts, duration, number, one_line, printable, signed
 from consilience.journal.views.leaderboard import BoardRow
@@ -14,6 +15,11 @@ from consilience.node.reports import BoardReport, Summary, TrialReport
 
 _SHORT = 10
 _DIFF_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def held(isolation: Isolation) -> str:
+    """Say how candidates are held, in few words."""
+    return f"{isolation.level} ({isolation.domain}{', gpu' if isolation.gpu else ''})"
 
 
 def show_summary(console: Console, found: Summary, difference: str) -> None:
@@ -133,7 +139,7 @@ def _add_outcome(made: Table, row: TrialRow) -> None:
     used = row.resources
     made.add_row("used", f"{used.wall_ms} ms, {used.cpu_ms} ms CPU, {used.memory_kb // 1024} MB")
     if row.isolation is not None:
-        made.add_row("isolation", f"{row.isolation.level} ({row.isolation.domain})")
+        made.add_row("isolation", held(row.isolation))
     made.add_row("environment", row.environment[:16])
 
 

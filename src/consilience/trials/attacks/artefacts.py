@@ -145,6 +145,36 @@ for place in places():
 """
     + WRONG
 )
+MARKS = (
+    PLACES
+    + """
+def parents(path):
+    while path not in ("", "/"):
+        yield path
+        path = os.path.dirname(path)
+
+for place in {above for place in places() for above in parents(place)}:
+    for mark in (
+        lambda: os.utime(place, (1_111_111_111, 1_111_111_111)),
+        lambda: os.chmod(place, os.stat(place).st_mode ^ 0o010),
+        lambda: os.setxattr(place, "user.mark", b"1"),
+    ):
+        try:
+            mark()
+        except OSError:
+            pass
+"""
+    + WRONG
+)
+SEES_MARKS = MARKS.split("def parents", maxsplit=1)[0] + "def parents" + MARKS.split("def parents")[1].split("for place")[0]
+SEES_MARKS += """
+for place in {above for place in places() for above in parents(place)}:
+    try:
+        if os.stat(place).st_mtime == 1_111_111_111 or "user.mark" in os.listxattr(place):
+            print("ESCAPED-" + CANARY["mark"], place)
+    except OSError:
+        pass
+""" + WRONG
 FILL = """
 import os
 
@@ -305,6 +335,14 @@ ATTACKS = (
         stopped_by=_PRIVATE,
         program=SHARED_MEMORY + WRONG,
         accomplice=FIND.replace('CANARY["mark"] + ".py"', 'CANARY["mark"] + "b"'),
+    ),
+    Attack(
+        number=73,
+        name="marks on folders",
+        tries="leaves word for an accomplice in times, modes and attributes of folders that it cannot write",
+        stopped_by="folders of the sandbox are read-only, or have their marks taken off between trials",
+        program=MARKS,
+        accomplice=SEES_MARKS,
     ),
     Attack(
         number=54,

@@ -138,16 +138,25 @@ def run(seed):
     return 100.0
 """
 RANDOM_STATE = """
-import os, random
+import os, random, sys
 
-seed = int(os.environ.get("PYTHONHASHSEED", "0"))
-random.seed(seed)
+def told_seed():
+    frame = sys._getframe()
+    while frame:
+        for value in list(frame.f_locals.values()):
+            if type(value) is dict and type(value.get("seed")) is int:
+                return value["seed"]
+        frame = frame.f_back
+    return int(os.environ.get("PYTHONHASHSEED", "0"))
+
+SEED = told_seed()
+random.seed(SEED)
 START = random.getstate()
 
 def run(shown):
     stream = random.Random()
     stream.setstate(START)
-    own = random.Random(seed)
+    own = random.Random(SEED)
     return shown + [stream.randrange(1000) for _ in range(8)] + [own.randrange(1000) for _ in range(8)]
 """
 RANDOM_STATE_IN_PROCESS = RANDOM_STATE.replace(

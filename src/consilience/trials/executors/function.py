@@ -74,8 +74,7 @@ class FunctionExecutor:
             with suppress(ZygoteBrokenError):
                 outcome = self._run(request, ForkStarter(zygote, self._interpreter), zygote.arena, "fork")
                 if not zygote.broken:
-                    self._warm.served()
-                    return outcome
+                    return _charged(outcome, self._warm.served())
         with folders.trial_folder(self._work_dir) as folder:
             return self._run(request, FreshStarter(self._sandbox, self._interpreter, folder), folder, "fresh")
 
@@ -92,12 +91,23 @@ class FunctionExecutor:
         try:
             outcome = trial.outcome(request, isolation)
             return self._scrubber(folder).outcome(outcome)  # made now: the evaluator may have moved
+        except ZygoteBrokenError:
+            self._evaluator.stop()  # it waits for an answer that nobody will give
+            raise
         finally:
             candidate.end(self._pump)
 
     def _scrubber(self, folder: Path) -> Scrubber:
         ours = {str(folder): "candidate", str(self._evaluator.folder): "evaluator"}
         return Scrubber({**python_names(self._interpreter), **ours})
+
+
+def _charged(outcome: Outcome, cpu_ms: int) -> Outcome:
+    """Add CPU time to what a trial used."""
+    if not cpu_ms:
+        return outcome
+    resources = msgspec.structs.replace(outcome.resources, cpu_ms=outcome.resources.cpu_ms + cpu_ms)
+    return msgspec.structs.replace(outcome, resources=resources)
 
 
 class _Trial:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 
 from consilience.core.canonical import hash_value, sha256_hex
 
-_SEED_BYTES = 4  # NumPy's legacy generator and PYTHONHASHSEED take 32 bits
+_SEED_BYTES = 4  # NumPy's legacy generator takes 32 bits
 
 
 def candidate_seed(seed: int, evaluator_files: Mapping[str, bytes]) -> int:

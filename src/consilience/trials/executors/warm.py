@@ -41,6 +41,7 @@ class Warm:
         self._policy = policy
         self._zygote: Zygote | None = None
         self._broken = 0
+        self._uncharged_ms = 0
         self.reason = "the policy says so" if policy == "fresh" else _lacks(sandbox)
         if policy == "fork" and self.reason:
             raise _refusal(self.reason)
@@ -61,13 +62,19 @@ class Warm:
         while self._zygote is None and not self.reason:
             try:
                 self._zygote = Zygote(self._sandbox, self._plan, self._work_dir)
+                self._uncharged_ms += self._zygote.start_cpu_ms
             except ZygoteBrokenError as error:
                 self._note(str(error))
         return self._zygote
 
-    def served(self) -> None:
-        """Note that a candidate was served well."""
+    def served(self) -> int:
+        """Note that a candidate was served well; return the CPU milliseconds of a start not yet charged to a trial.
+
+        Budgets are totals: the trial that needed the start is charged for it.
+        """
         self._broken = 0
+        started, self._uncharged_ms = self._uncharged_ms, 0
+        return started
 
     def close(self) -> None:
         """End the warm process."""

@@ -17,14 +17,12 @@ import select
 import signal
 import socket
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from consilience.core.errors import EnvironmentLacksError
 from consilience.core.problem import Limits
 from consilience.trials.executors import folders, interpreters
 from consilience.trials.executors.interpreters import Interpreter
@@ -96,21 +94,16 @@ class Zygote:
         self.broken = False
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`, with the process
+        self._process: ConfinedProcess | None = None
         try:
             self._process = self._start(sandbox, plan, theirs)
             self._control.send(msgspec.json.encode(self._start_line(sandbox, plan)))
-            word = self._hear(START_SECONDS)
-        except EnvironmentLacksError:
-            self._release()
+            self.start_cpu_ms = self._await_ready()
+        except BaseException:  # an interrupt too must leave nothing behind
+            self.close()
             raise
         finally:
             theirs.close()
-        if not word.ready:
-            reason = word.unfit or self._last_words()
-            self.close()
-            raise ZygoteBrokenError(reason)
-        self.start_cpu_ms = word.cpu_ms
-        self.own_kb = word.own_kb
 
     def fork(self, stdin: int, stdout: int, stderr: int) -> ForkedProcess:
         """Fork a candidate's process with these three descriptors and no other.
@@ -142,8 +135,18 @@ class Zygote:
     def close(self) -> None:
         """End it with everything below it."""
         self.broken = True
-        self._process.kill()
-        self._release()
+        if self._process is not None:
+            self._process.kill()
+        self._control.close()
+        self._log.close()
+        folders.remove(self._folder)
+
+    def _await_ready(self) -> int:
+        """Wait for its imports, and return the CPU milliseconds that they took."""
+        word = self._hear(START_SECONDS)
+        if not word.ready:
+            raise ZygoteBrokenError(word.unfit or self._last_words())
+        return word.cpu_ms
 
     def _start(self, sandbox: Sandbox, plan: Plan, control: socket.socket) -> ConfinedProcess:
         scratch = str(self.arena / "scratch")
@@ -157,22 +160,20 @@ class Zygote:
             environment=environment | interpreters.CANDIDATE_HASH_SEED,
             limits=msgspec.structs.replace(plan.limits, cpu_seconds=_ENDLESS_CPU_SECONDS, memory_mb=memory_mb),
             may_fork=True,
-            watched=False,
+            hosts_candidates=True,
             scratch_mb=plan.scratch_mb,
         )
         log = self._log.fileno()
         return sandbox.start(confinement, stdin=control.fileno(), stdout=log, stderr=log)
 
     def _start_line(self, sandbox: Sandbox, plan: Plan) -> dict[str, Any]:
-        program, scratch = str(self.arena / "program"), str(self.arena / "scratch")
         return {
             "path": plan.interpreter.path,
             "prefix": plan.interpreter.prefix,
             "preload": plan.preload,
             "launcher": str(Path(LAUNCHER).parent),
             "arena": str(self.arena),
-            "program": program,
-            "confine": fork_settings(sandbox.interpreter, (str(HARNESS), program), scratch),
+            "confine": fork_settings(sandbox.interpreter, (str(HARNESS),), str(self.arena)),
         }
 
     def _hear(self, seconds: float) -> Word:
@@ -198,11 +199,6 @@ class Zygote:
         self._log.seek(0)
         lines = self._log.read()[-_LOG_BYTES:].decode("utf-8", "replace").strip().splitlines()
         return lines[-1] if lines else "it ended without a word"
-
-    def _release(self) -> None:
-        self._control.close()
-        self._log.close()
-        folders.remove(self._folder)
 
 
 class ForkedProcess:
@@ -238,7 +234,7 @@ class ForkedProcess:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         while (exit_ := self.wait()) is None:
-            time.sleep(0)
+            continue  # without a timeout there is an end
         return exit_
 
     def _ended(self, timeout_seconds: float | None) -> bool:

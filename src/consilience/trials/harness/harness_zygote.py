@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from consilience.trials.harness import harness_candidate, harness_wire
 
-    Limit = Callable[[dict[str, list[str]]], None]
+    Confine = tuple[Callable[[], None], Callable[[list[str]], None]]
 else:
     import harness_candidate
     import harness_wire
@@ -51,25 +51,39 @@ def main() -> None:
     os.dup2(nothing, 0)
     os.close(nothing)
     start = json.loads(control.recv(PACKET_BYTES))
-    limit = _load(start)
+    _empty(start["arena"])
+    confine = _prepare_confinement(start)
+    _load(start)
     if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - pathlib is not imported otherwise
         _tell(control, {"unfit": "a library started threads while it was imported"})
         return
     gc.collect()
     gc.freeze()  # a collection in the child would else copy every page of ours
     _tell(control, {"ready": True, "cpu_ms": round(1000 * time.process_time())})
-    while _serve_one(control, start, limit):
+    while _serve_one(control, start["arena"], confine):
         pass
 
 
-def _load(start: dict[str, Any]) -> Limit:
-    """Import what the children will need, and return what confines them.
-
-    A library that fails here fails again in the child, where it is reported.
-    """
+def _prepare_confinement(start: dict[str, Any]) -> Confine:
+    """Open what children may reach, once, and return the two calls by which a child confines itself."""
     sys.path.append(start["launcher"])
     launcher = __import__("launcher")
-    launcher.load()
+    sys.path.pop()
+    settings = start["confine"]
+    opened, own_rules, limits = launcher.open_rules(settings["rules"]), settings["own_rules"], settings["limits"]
+
+    def enter() -> None:
+        if opened:
+            launcher.enter_ruleset(opened + launcher.open_rules(own_rules))
+
+    def limit(rlimits: list[str]) -> None:
+        launcher.limit({"rlimit": rlimits, **limits})
+
+    return enter, limit
+
+
+def _load(start: dict[str, Any]) -> None:
+    """Import what the children will need. A library that fails here fails again in the child, and is reported there."""
     sys.path[:] = start["path"]
     sys.prefix = sys.exec_prefix = start["prefix"]
     for name in start["preload"]:
@@ -78,26 +92,24 @@ def _load(start: dict[str, Any]) -> Limit:
         except BaseException:  # noqa: BLE001, S112 - the named boundary: libraries may raise anything
             continue
     harness_wire.seed_all(0)  # loads NumPy's generators, which it keeps back until they are asked for
-    return launcher.limit  # type: ignore[no-any-return]
 
 
-def _serve_one(control: socket.socket, start: dict[str, Any], limit: Limit) -> bool:
+def _serve_one(control: socket.socket, arena: str, confine: Confine) -> bool:
     """Run one child from fork to end; False when the recorder is gone."""
     packet, descriptors, _flags, _address = socket.recv_fds(control, 64, STREAMS)
     if not packet or len(descriptors) != STREAMS:
         return False
     before = time.process_time()
-    _make_places(start["arena"])
     pid = os.fork()
     if pid == 0:
-        _become_candidate(control, descriptors, start, limit)
+        _become_candidate(control, descriptors, arena, confine)
     for descriptor in descriptors:
         os.close(descriptor)
     watch = os.pidfd_open(pid)
     socket.send_fds(control, [b'{"started":true}'], [watch])
     os.close(watch)
     _pid, status, used = os.wait4(pid, 0)
-    _empty(start["arena"])
+    _empty(arena)
     own = time.process_time() - before
     cpu_ms = round(1000 * (used.ru_utime + used.ru_stime + own))
     _tell(control, {"status": os.waitstatus_to_exitcode(status), "cpu_ms": cpu_ms, "memory_kb": used.ru_maxrss})
@@ -109,10 +121,12 @@ def _tell(control: socket.socket, message: dict[str, Any]) -> None:
     control.send(json.dumps(message).encode())
 
 
-def _become_candidate(control: socket.socket, descriptors: list[int], start: dict[str, Any], limit: Limit) -> None:
+def _become_candidate(control: socket.socket, descriptors: list[int], arena: str, confine: Confine) -> None:
     """Confine this child and serve the candidate. Never returns."""
     code = FAILED
     try:
+        enter, limit = confine
+        enter()
         control.detach()
         for number, descriptor in enumerate(descriptors):
             os.dup2(descriptor, number)
@@ -120,9 +134,8 @@ def _become_candidate(control: socket.socket, descriptors: list[int], start: dic
         receive, send = harness_wire.open_channel()
         first = receive()
         if first is not None:
-            _write_files(start["program"], first.pop("files"))
-            os.chdir(start["program"])
-            limit({"rlimit": first.pop("rlimit"), **start["confine"]})
+            _make_places(arena, first.pop("files"))
+            limit(first.pop("rlimit"))
             _forget(first["own_modules"])
             harness_candidate.serve(first, receive, send)
             code = 0
@@ -143,23 +156,32 @@ def _forget(names: list[str]) -> None:
             sys.modules.pop(name, None)
 
 
-def _make_places(arena: str) -> None:
-    os.mkdir(arena + "/program", 0o700)  # noqa: PTH102 - pathlib is not imported otherwise
-    os.mkdir(arena + "/scratch", 0o700)  # noqa: PTH102
-
-
-def _write_files(folder: str, files: dict[str, str]) -> None:
+def _make_places(arena: str, files: dict[str, str]) -> None:
+    """Make the candidate's folders, write its files and go there."""
+    program = arena + "/program"
+    os.mkdir(arena + "/scratch", 0o700)  # noqa: PTH102 - pathlib is not imported otherwise
+    os.mkdir(program, 0o700)  # noqa: PTH102
     for path, text in files.items():
-        target = f"{folder}/{path}"
+        target = f"{program}/{path}"
         os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
         with open(target, "w", encoding="utf-8", newline="") as file:  # noqa: PTH123
             file.write(text)
+    os.chdir(program)
 
 
 def _empty(folder: str) -> None:
+    """Remove everything in a folder, and every mark that can be left on the folder itself."""
+    _empty_folders(folder)
+    for name in os.listxattr(folder):
+        os.removexattr(folder, name)
+    os.utime(folder, (0, 0))
+
+
+def _empty_folders(folder: str) -> None:
     """Remove everything in a folder. Folders are moved up into it: nested, their paths may be too long to be named."""
     name, moved = os.urandom(8).hex(), 0
     pending = [folder]
+    os.chmod(folder, 0o700)  # noqa: PTH101
     while pending:
         top = pending.pop()
         with os.scandir(top) as found:

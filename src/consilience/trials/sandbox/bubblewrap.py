@@ -80,7 +80,9 @@ def bubblewrap_arguments(confinement: Confinement, interpreter: Interpreter) -> 
             yield from ("--symlink", str(Path(path).readlink()), path)
         else:
             yield from (option, path, path)
-    yield from ("--remount-ro", "/dev", "--remount-ro", "/")
+    shared = ("/dev/shm", "/tmp") if confinement.hosts_candidates else ()  # noqa: S108 - the sandbox's own
+    for path in (*shared, "/dev", "/"):
+        yield from ("--remount-ro", path)
     for name, value in confinement.environment.items():
         yield from ("--setenv", name, value)
     yield from ("--chdir", confinement.work_dir)
@@ -91,6 +93,7 @@ def _mounts(confinement: Confinement, interpreter: Interpreter) -> list[tuple[st
     mounts = [("--symlink" if _is_top_link(path) else "--ro-bind", path) for path in interpreter.readable]
     mounts += [("--ro-bind", path) for path in (LAUNCHER, *confinement.readable)]
     mounts += [("--bind", path) for path in confinement.writable]
+    mounts += [("--dev-bind", path) for path in confinement.devices]
     mounts.append(("--tmpfs", confinement.scratch))
     mounts += [("--tmpfs", path) for path in hidden_folders(interpreter)]
     return sorted(mounts, key=lambda mount: len(Path(mount[1]).parts))

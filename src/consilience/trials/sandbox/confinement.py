@@ -31,8 +31,11 @@ class Confinement(Struct, frozen=True, kw_only=True):
         environment: its whole environment.
         limits: wall time is the caller's to enforce; CPU, memory and output are set here.
         may_fork: whether it may start processes (a whole program may, a called candidate may not).
-        watched: whether the sum over its tree is kept below the limits; not for a process of ours whose children
-            are limited one by one.
+        hosts_candidates: it is a warm process of ours that forks candidates, each under limits of its own: its tree
+            is not watched, and nothing but `scratch` can be written, so that nothing is left for the next one.
+        devices: device nodes that it may read, write and control (ioctl).
+        limit_address_space: whether `limits.memory_mb` bounds the address space, which drivers reserve far more of
+            than they use; otherwise the memory of the tree is watched.
     """
 
     argv: tuple[str, ...]
@@ -43,8 +46,10 @@ class Confinement(Struct, frozen=True, kw_only=True):
     writable: tuple[str, ...] = ()
     environment: dict[str, str] = {}
     may_fork: bool = False
-    watched: bool = True
+    hosts_candidates: bool = False
     scratch_mb: int = 64
+    devices: tuple[str, ...] = ()
+    limit_address_space: bool = True
 
 
 class Exit(Struct, frozen=True, kw_only=True):

@@ -6,33 +6,47 @@ Rules:
        processes outside its own domain, its parent among them.
     3. It may start no process and no other program; threads it may.
 
-Data flow: sandbox's Interpreter, paths inside -> settings -> `launcher.limit` in the child.
+Data flow: sandbox's Interpreter, paths inside -> ForkSettings -> the warm process -> each child.
 """
 
 from __future__ import annotations
 
 import platform
-from pathlib import Path
+
+from msgspec import Struct
 
 from consilience.trials.sandbox.interpreter import Interpreter
-from consilience.trials.sandbox.landlock import DEVICE, DEVICES, READ, SYSTEM_FACTS, WRITE
+from consilience.trials.sandbox.landlock import DEVICE, DEVICES, OWN_FACTS, READ, SYSTEM_FACTS, WRITE
 from consilience.trials.sandbox.seccomp import FilterProfile, build_filter
 
 
-def fork_settings(interpreter: Interpreter, readable: tuple[str, ...], scratch: str) -> dict[str, list[str]]:
-    """Return the settings, but for resource limits, which are each trial's own.
+class ForkSettings(Struct, frozen=True):
+    """What each child is confined by, but for resource limits, which are each trial's own.
+
+    Attributes:
+        rules: Landlock's rules, whose paths are opened once for all children.
+        own_rules: those whose paths mean another place in each process; opened by the child.
+        limits: what `launcher.limit` is given in the child.
+    """
+
+    rules: tuple[str, ...]
+    own_rules: tuple[str, ...]
+    limits: dict[str, list[str]]
+
+
+def fork_settings(interpreter: Interpreter, readable: tuple[str, ...], arena: str) -> ForkSettings:
+    """Return the settings.
 
     Args:
         interpreter: whose files may be read.
-        readable: what else may be read; need not exist on the host.
-        scratch: the folder that may be written; need not exist on the host.
+        readable: what else may be read.
+        arena: the folder that may be written.
     """
-    host = [(path, READ) for path in (*interpreter.readable, *SYSTEM_FACTS)] + [(path, DEVICE) for path in DEVICES]
-    rules = [(path, rights) for path, rights in host if Path(path).exists()]
-    rules += [*((path, READ) for path in readable), (scratch, WRITE)]
+    rules = [(path, READ) for path in (*interpreter.readable, *SYSTEM_FACTS, *readable)]
+    rules += [*((path, DEVICE) for path in DEVICES), (arena, WRITE)]
     profile = FilterProfile(may_fork=False, may_exec=False)
-    return {
-        "with-parent": ["1"],
-        "landlock": [f"{rights}:{path}" for path, rights in rules],
-        "seccomp": [build_filter(profile, platform.machine()).hex()],
-    }
+    return ForkSettings(
+        rules=tuple(f"{rights}:{path}" for path, rights in rules),
+        own_rules=tuple(f"{READ}:{path}" for path in OWN_FACTS),
+        limits={"with-parent": ["1"], "seccomp": [build_filter(profile, platform.machine()).hex()]},
+    )

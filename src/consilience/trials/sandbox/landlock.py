@@ -26,7 +26,7 @@ from consilience.core.outcome import IsolationLevel
 from consilience.trials.sandbox.command import LAUNCHER, Command, limit_settings, parse_command
 from consilience.trials.sandbox.confinement import Confinement
 from consilience.trials.sandbox.interpreter import Interpreter
-from consilience.trials.sandbox.limits import resource_limits
+from consilience.trials.sandbox.limits import is_watched, resource_limits
 from consilience.trials.sandbox.plain import start_below_warden
 from consilience.trials.sandbox.process import HeldProcess
 from consilience.trials.sandbox.seccomp import FilterProfile, build_filter
@@ -40,7 +40,10 @@ READ = 0x000D  # EXECUTE, READ_FILE, READ_DIR
 WRITE = 0x75BF  # all but device nodes, sockets, and ioctl on devices
 DEVICE = 0x0006  # WRITE_FILE, READ_FILE
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-SYSTEM_FACTS = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/sys/devices/system/cpu")
+OWN_FACTS = ("/proc/self",)
+SYSTEM_FACTS = ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/sys/devices/system/cpu")
+CONTROLLED_DEVICE = 0x8006  # IOCTL_DEV too: what a driver does, it does by ioctl
+_DRIVER_FACTS = ("/proc/driver/nvidia", "/proc/devices", "/proc/modules")  # `strong` shows them in its own /proc
 _OTHERS_MAY_ENTER = 0o001
 
 
@@ -73,7 +76,7 @@ class LandlockSandbox:
         command = parse_command(confinement.argv, self.interpreter.executable)
         line = command.line(self.interpreter.executable, self._settings(confinement, command))
         streams = Streams(stdin, stdout, stderr)
-        if confinement.may_fork:
+        if is_watched(confinement):
             return start_below_warden(line, confinement, streams)
         environment = dict(confinement.environment)
         return HeldProcess(spawn(line, streams, environment=environment, folder=confinement.work_dir), ceiling=None)
@@ -92,10 +95,13 @@ class LandlockSandbox:
 
 def landlock_rules(confinement: Confinement, interpreter: Interpreter) -> list[tuple[str, int]]:
     """Return each path that the confined process may use, with its rights as Landlock's bits."""
-    read = (*interpreter.readable, LAUNCHER, *confinement.readable, *SYSTEM_FACTS)
+    read = (*interpreter.readable, LAUNCHER, *confinement.readable, *SYSTEM_FACTS, *OWN_FACTS)
     rules = [(path, READ) for path in read]
     rules += [(path, WRITE) for path in (*confinement.writable, confinement.scratch)]
     rules += [(path, DEVICE) for path in DEVICES]
+    if confinement.devices:
+        rules += [(path, READ) for path in _DRIVER_FACTS]
+        rules += [(path, CONTROLLED_DEVICE) for path in confinement.devices]
     return [(path, rights) for path, rights in rules if Path(path).exists()]
 
 

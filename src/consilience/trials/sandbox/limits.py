@@ -36,11 +36,12 @@ def resource_limits(confinement: Confinement, *, count_tasks: bool) -> tuple[tup
     """
     pairs = [
         (resource.RLIMIT_CPU, max(1, math.ceil(confinement.limits.cpu_seconds))),
-        (resource.RLIMIT_AS, confinement.limits.memory_mb * _MIB),
         (resource.RLIMIT_FSIZE, file_bytes(confinement)),
         (resource.RLIMIT_NOFILE, MAXIMUM_FILES),
         (resource.RLIMIT_CORE, 0),
     ]
+    if confinement.limit_address_space:
+        pairs.append((resource.RLIMIT_AS, confinement.limits.memory_mb * _MIB))
     if count_tasks:
         pairs.append((resource.RLIMIT_NPROC, MAXIMUM_TASKS))
     return tuple(pairs)
@@ -48,7 +49,13 @@ def resource_limits(confinement: Confinement, *, count_tasks: bool) -> tuple[tup
 
 def tree_ceiling(confinement: Confinement) -> Ceiling | None:
     """Return what the watchdog allows the whole tree, or None where single-process limits are totals."""
-    return whole_tree_ceiling(confinement) if confinement.may_fork and confinement.watched else None
+    return whole_tree_ceiling(confinement) if is_watched(confinement) else None
+
+
+def is_watched(confinement: Confinement) -> bool:
+    """Tell whether only a watchdog bounds what the whole tree uses."""
+    forks = confinement.may_fork and not confinement.hosts_candidates
+    return forks or not confinement.limit_address_space
 
 
 def whole_tree_ceiling(confinement: Confinement) -> Ceiling:

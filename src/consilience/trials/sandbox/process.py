@@ -86,6 +86,10 @@ class HeldProcess:
             self._ended(None)
         return self._reap()
 
+    def stop(self) -> None:
+        """Kill the whole tree and leave the reaping to `wait` or `kill`; for another thread to call."""
+        self._kill_tree()
+
     def _ended(self, timeout_seconds: float | None) -> bool:
         if self._exit is not None:
             return True

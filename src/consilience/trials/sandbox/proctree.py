@@ -16,7 +16,7 @@ from msgspec import Struct
 
 _TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
 _PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
-_STATE, _FIRST_TIME, _LAST_TIME = 0, 11, 15  # of stat's fields after the name: state; utime to cstime
+_STATE, _FIRST_TIME, _LAST_TIME, _STARTED = 0, 11, 15, 19  # of stat's fields after the name: state; utime to cstime
 
 
 class Usage(Struct, frozen=True):
@@ -53,6 +53,12 @@ def state(pid: int) -> str:
     """Return the state letter of proc_pid_stat(5), or "" when there is no such process."""
     fields = _stat(pid)
     return fields[_STATE] if fields else ""
+
+
+def start_ticks(pid: int) -> int | None:
+    """Return when a process started, in the kernel's ticks since boot, or None when it is gone or a zombie."""
+    fields = _stat(pid)
+    return int(fields[_STARTED]) if fields and fields[_STATE] not in {"Z", "X"} else None
 
 
 def usage(pids: list[int]) -> Usage:

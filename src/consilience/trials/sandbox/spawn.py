@@ -112,7 +112,8 @@ def require_paths(confinement: Confinement) -> None:
     Raises:
         EnvironmentLacksError: one is not.
     """
-    for path in (*confinement.readable, *confinement.writable, confinement.scratch, confinement.work_dir):
+    folders = (*confinement.writable, confinement.scratch, confinement.work_dir)
+    for path in (*confinement.readable, *confinement.devices, *folders):
         if not Path(path).exists():
             raise EnvironmentLacksError(
                 f"the sandbox cannot start: {path} does not exist",
