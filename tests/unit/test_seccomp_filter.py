@@ -13,6 +13,11 @@ CALLED = FilterProfile(may_fork=False, may_exec=False)
 WHOLE = FilterProfile(may_fork=True, may_exec=True)
 THREAD, NEW_USER, NEW_NET = 0x10000, 0x10000000, 0x40000000
 
+MARKS = {
+    *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "lchown", "fchown", "fchownat"),
+    *("utime", "utimes", "utimensat", "futimesat"),
+}
+
 # Numbers from the kernel's tables, written down here independently of the product's list.
 X86 = {
     "read": 0,
@@ -113,7 +118,7 @@ def test_dangerous_calls_are_refused_and_read_is_not(
 @pytest.mark.parametrize("machine", MACHINES)
 def test_every_plain_call_is_allowed_and_its_neighbours_only_if_listed(machine: str) -> None:
     column = MACHINES.index(machine)
-    checked = {"clone", "clone3", "fork", "vfork", "execve", "execveat", "socketpair", "ioctl"}
+    checked = {"clone", "clone3", "fork", "vfork", "execve", "execveat", "socketpair", "ioctl", *MARKS}
     listed = {numbers[column] for name, numbers in CALLS.items() if name not in checked}
     special = {CALLS[name][column] for name in checked}
     code = build_filter(CALLED, machine)
@@ -210,3 +215,12 @@ def test_nobody_rules_a_process_but_itself(
     assert number is not None
     assert run(build_filter(profile, machine), machine, number, own) == ALLOW
     assert run(build_filter(profile, machine), machine, number, other) == EPERM
+
+
+@pytest.mark.parametrize("name", sorted(MARKS))
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_called_candidate_changes_no_modes_owners_or_times(machine: str, name: str) -> None:
+    number = CALLS[name][MACHINES.index(machine)]
+    if number is not None:
+        assert run(build_filter(CALLED, machine), machine, number) == EPERM
+        assert run(build_filter(WHOLE, machine), machine, number) == ALLOW

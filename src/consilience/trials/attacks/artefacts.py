@@ -166,15 +166,20 @@ for place in {above for place in places() for above in parents(place)}:
 """
     + WRONG
 )
-SEES_MARKS = MARKS.split("def parents", maxsplit=1)[0] + "def parents" + MARKS.split("def parents")[1].split("for place")[0]
-SEES_MARKS += """
+SEES_MARKS = (
+    MARKS.split("def parents", maxsplit=1)[0] + "def parents" + MARKS.split("def parents")[1].split("for place")[0]
+)
+SEES_MARKS += (
+    """
 for place in {above for place in places() for above in parents(place)}:
     try:
         if os.stat(place).st_mtime == 1_111_111_111 or "user.mark" in os.listxattr(place):
             print("ESCAPED-" + CANARY["mark"], place)
     except OSError:
         pass
-""" + WRONG
+"""
+    + WRONG
+)
 FILL = """
 import os
 

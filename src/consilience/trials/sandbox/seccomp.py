@@ -53,6 +53,13 @@ _TIOCLINUX = 0x541C
 _CHECKED = frozenset({"clone", "clone3", "fork", "vfork", "execve", "execveat", "socketpair", "ioctl"})
 _ON_ITSELF = {"prlimit64": 1, "sched_setaffinity": 1, "setpriority": 2}
 """Calls that change another process as well, with how many first arguments are 0 where they mean the caller."""
+_MARKS = (
+    *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "lchown", "fchown", "fchownat"),
+    *("utime", "utimes", "utimensat", "futimesat"),
+)
+"""Calls that change modes, owners and times. Landlock does not govern them (Linux Documentation/userspace-api/
+landlock.rst, "Current limitations"), so that a process could change those of every file of its user, and leave
+word for the next trial in them."""
 
 Instruction = tuple[int, int, int, int]
 
@@ -136,6 +143,8 @@ def _checked_calls(profile: FilterProfile, column: int) -> Iterator[Instruction]
         "ioctl": _ioctl_body(),
         **{name: _on_itself_body(arguments) for name, arguments in _ON_ITSELF.items()},
     }
+    if not profile.may_fork:  # whole programs need them: a compiler sets the mode of what it has made
+        bodies |= {name: [_return(_EPERM)] for name in _MARKS}
     for name, body in bodies.items():
         yield from _when_number(CALLS[name][column], body)
 
