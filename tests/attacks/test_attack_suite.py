@@ -23,6 +23,7 @@ Judged = Callable[[Attack, Execution], Verdict]
 HELD_IN_PROCESS = {
     *(21, 22, 24, 29, 31, 33, 34, 35, 37, 38, 41, 42, 44, 45, 46, 51, 52, 53, 54, 55, 56, 58, 59, 60, 61, 62, 63),
     *(64, 65, 66, 67, 68, 69, 71, 72, 73),
+    *(76, 77, 78, 79, 80),
 }
 
 
@@ -40,13 +41,16 @@ def judged(suite: Suite) -> Judged:
     return functools.cache(suite.against_split)
 
 
-def _all(test: Callable[..., None]) -> Callable[..., None]:
-    by_attack = pytest.mark.parametrize("attack", CATALOGUE, ids=lambda attack: f"{attack.number}-{attack.name}")
-    marked: Callable[..., None] = by_attack(pytest.mark.parametrize("execution", ["fresh", "fork"])(test))
-    return marked
+EVERY = [
+    pytest.param(attack, execution, id=f"{attack.number}-{attack.name}-{execution}")
+    for attack in CATALOGUE
+    for execution in ("fresh", "fork")
+    if execution == "fresh" or attack.target != "program"  # whole programs are always started fresh
+]
+every_attack = pytest.mark.parametrize(("attack", "execution"), EVERY)
 
 
-@_all
+@every_attack
 def test_no_attack_scores_above_the_honest_baseline(judged: Judged, attack: Attack, execution: Execution) -> None:
     verdict = judged(attack, execution)
     assert [finding for finding in verdict.findings if finding.bar == "score"] == []
@@ -54,17 +58,17 @@ def test_no_attack_scores_above_the_honest_baseline(judged: Judged, attack: Atta
     assert verdict.failure or verdict.score is not None
 
 
-@_all
+@every_attack
 def test_no_attack_touches_a_canary_outside(judged: Judged, attack: Attack, execution: Execution) -> None:
     assert [finding for finding in judged(attack, execution).findings if finding.bar == "outside"] == []
 
 
-@_all
+@every_attack
 def test_no_attack_leaves_a_process_or_a_file(judged: Judged, attack: Attack, execution: Execution) -> None:
     assert [finding for finding in judged(attack, execution).findings if finding.bar == "left"] == []
 
 
-@_all
+@every_attack
 def test_the_next_honest_trial_scores_what_it_should(judged: Judged, attack: Attack, execution: Execution) -> None:
     assert [finding for finding in judged(attack, execution).findings if finding.bar == "control"] == []
 

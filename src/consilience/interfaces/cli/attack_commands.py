@@ -78,7 +78,8 @@ def _see(row: Row) -> None:
 def _show(console: Console, report: AttackReport) -> None:
     made = table("", "#>", "attack", *(f"split, {way}" for way in report.executions), "in-process", "detail")
     for row in report.rows:
-        cells = ["held" if verdict.held else "THROUGH" for verdict in row.split]
+        ends = {verdict.execution: "held" if verdict.held else "THROUGH" for verdict in row.split}
+        cells = [ends.get(way, "-") for way in report.executions]
         beside = "-" if row.in_process is None else "held" if row.in_process.held else "through"
         made.add_row(str(row.number), row.name, *cells, beside, _detail(row))
     console.print(made)

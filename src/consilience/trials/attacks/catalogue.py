@@ -8,15 +8,17 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Collection
+from importlib.util import find_spec
 
 from consilience.core.errors import UsageError
-from consilience.trials.attacks import artefacts, channel, inside, outside, timing
+from consilience.trials.attacks import artefacts, channel, inside, outside, timing, whole
 from consilience.trials.attacks.model import Attack
 
 _GROUPS = (inside.ATTACKS, channel.ATTACKS, timing.ATTACKS, artefacts.ATTACKS, outside.ATTACKS)
+_WHOLE = whole.ATTACKS if find_spec("consilience.trials.executors.program") else ()  # where that kind is built
 
 CATALOGUE: tuple[Attack, ...] = tuple(
-    sorted((attack for group in _GROUPS for attack in group), key=lambda attack: attack.number)
+    sorted((attack for group in (*_GROUPS, _WHOLE) for attack in group), key=lambda attack: attack.number)
 )
 
 

@@ -35,6 +35,7 @@ class Target(Struct, frozen=True, kw_only=True):
         evaluator: text that defines ``evaluate(candidate, seed)``.
         honest: program of the honest control.
         support: further files that only the evaluator has, by path.
+        outputs: files that a whole program hands over; none where the candidate is called.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Target(Struct, frozen=True, kw_only=True):
     evaluator: str
     honest: str
     support: dict[str, str] = {}
+    outputs: tuple[str, ...] = ()
 
 
 class Attack(Struct, frozen=True, kw_only=True):

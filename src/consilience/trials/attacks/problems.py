@@ -96,7 +96,11 @@ _ENTRIES: Mapping[Shape, str] = {"return": _RETURNS, "file": _FILE, "print": _PR
 def split_problem(target: Target) -> LoadedProblem:
     """Return the problem whose evaluator the candidate never shares a process with."""
     support = {"evaluator.py": target.evaluator, **target.support}
-    return _loaded(EvaluatorSpec(kind="function", entry="evaluator.py"), support, _SPLIT_METRIC)
+    spec = EvaluatorSpec(kind="function", entry="evaluator.py")
+    if target.outputs:
+        command = ("{python}", PROGRAM)
+        spec = EvaluatorSpec(kind="program", entry="evaluator.py", command=command, outputs=target.outputs)
+    return _loaded(spec, support, _SPLIT_METRIC)
 
 
 def common_problem(target: Target, shape: Shape, evaluator: str) -> LoadedProblem:

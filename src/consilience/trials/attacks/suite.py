@@ -53,6 +53,11 @@ class Suite:
         target = next(iter(self._targets.values()))
         make_executor(split_problem(target), self._sandbox, self._ground.work, execution).close()
 
+    def ways(self, attack: Attack, executions: Sequence[Execution]) -> tuple[Execution, ...]:
+        """Return those ways of starting candidates that the attack's target has: whole programs are started fresh."""
+        whole = bool(self._targets[attack.target].outputs)
+        return ("fresh",) if whole else tuple(executions)
+
     def against_split(self, attack: Attack, execution: Execution) -> Verdict:
         """Try an attack on the split evaluator."""
         key = attack.target, execution
@@ -106,6 +111,6 @@ def run_suite(suite: Suite, attacks: Iterable[Attack], executions: Sequence[Exec
         executions: the ways in which candidates of the split evaluator are started.
     """
     for attack in attacks:
-        split = tuple(suite.against_split(attack, execution) for execution in executions)
+        split = tuple(suite.against_split(attack, execution) for execution in suite.ways(attack, executions))
         beside = suite.against_in_process(attack)
         yield Row(number=attack.number, name=attack.name, split=split, in_process=beside)
