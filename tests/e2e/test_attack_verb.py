@@ -52,6 +52,7 @@ def test_a_machine_without_the_level_is_exit_code_4(shell: Any, monkeypatch: pyt
     code, _out, err = shell("attack")
     assert code == 4
     assert "Install bubblewrap." in err
+    assert "--unsafe-no-sandbox" not in err
 
 
 @pytest.mark.parametrize("words", [["--only", "five"], ["--only", "39"], ["--minimum-isolation", "none"]])

@@ -16,14 +16,15 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from consilience.core.errors import EnvironmentLacksError, UsageError
+from consilience.core.errors import EnvironmentLacksError, IsolationError, UsageError
 from consilience.core.outcome import Execution, IsolationLevel
 from consilience.node.attack_parts import Show, part_findings
 from consilience.node.places import UserPlaces
 from consilience.trials.attacks.catalogue import choose_attacks
 from consilience.trials.attacks.model import Attack, Finding, Row
 from consilience.trials.attacks.suite import Suite, open_suite, run_suite
-from consilience.trials.sandbox.probe import cached_probe, open_sandbox, require_level
+from consilience.trials.sandbox.mends import UNSAFE_MEND
+from consilience.trials.sandbox.probe import Probe, cached_probe, open_sandbox, require_level
 
 ExecutionChoice = Literal["both", "fresh", "fork"]
 _WAYS: dict[ExecutionChoice, tuple[Execution, ...]] = {
@@ -86,7 +87,7 @@ def attack(
         raise UsageError("attacks are never run without a sandbox", hint="--minimum-isolation restricted is the least")
     attacks = choose_attacks(numbers)
     probe = cached_probe(sys.executable, cache_dir=places.cache)
-    require_level(probe, minimum)
+    _require(probe, minimum)
     with open_suite(open_sandbox(probe)) as suite:
         executions, lacks = _ways(suite, execution)
         rows = []
@@ -95,6 +96,19 @@ def attack(
             rows.append(row)
             see(row)
     return AttackReport(level=probe.level, executions=executions, lacks=lacks, rows=tuple(rows))
+
+
+def _require(probe: Probe, minimum: IsolationLevel) -> None:
+    """Refuse below the level, without the way round that a run has: there is none here.
+
+    Raises:
+        IsolationError: the proved level is lower.
+    """
+    try:
+        require_level(probe, minimum)
+    except IsolationError as error:
+        hint = error.hint.replace(UNSAFE_MEND, "").strip()
+        raise IsolationError(error.message, hint=hint or "consilience doctor says what is missing") from error
 
 
 def _ways(suite: Suite, choice: ExecutionChoice) -> tuple[tuple[Execution, ...], str]:
