@@ -139,11 +139,10 @@ KILL = """
 import os, signal
 
 def run(*_):
-    for pid in (CANARY["victim"], CANARY["recorder"], os.getppid(), -1):
-        for number in (signal.SIGSTOP, signal.SIGKILL):
+    for pid in (CANARY["victim"], CANARY["recorder"], os.getppid(), -1, 0):
+        for number in (signal.SIGUSR1, signal.SIGKILL):
             try:
-                if pid:
-                    os.kill(pid, number)
+                os.kill(pid, number)
             except OSError:
                 pass
     return 100.0
@@ -328,7 +327,7 @@ ATTACKS = (
     Attack(
         number=61,
         name="kill everything",
-        tries="stops and kills its parent, the recorder, a victim and everything else",
+        tries="signals and kills a victim, the recorder, its parent, everything it may, and its process group",
         stopped_by="signals do not leave the PID namespace, or the Landlock domain",
         program=KILL,
     ),
