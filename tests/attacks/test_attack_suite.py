@@ -56,6 +56,7 @@ def test_no_attack_scores_above_the_honest_baseline(judged: Judged, attack: Atta
     assert [finding for finding in verdict.findings if finding.bar == "score"] == []
     assert verdict.score is None or verdict.score <= HONEST_SCORE
     assert verdict.failure or verdict.score is not None
+    assert verdict.execution == execution
 
 
 @every_attack

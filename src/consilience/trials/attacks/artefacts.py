@@ -1,4 +1,10 @@
-"""Attacks by files: results written before, after and beside the evaluator, links, bombs and leftovers."""
+"""Attacks by files: results written before, after and beside the evaluator, links, bombs and leftovers.
+
+Rules:
+    1. What they leave carries the mark that they are given, so that the judge can tell it from what was there.
+
+Data flow: program text -> candidate's process -> files -> evaluator, next trial, cleaning up.
+"""
 
 from __future__ import annotations
 

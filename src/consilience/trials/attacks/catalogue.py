@@ -3,6 +3,8 @@
 Rules:
     1. Numbers 1 to 38 are those of the list that the suite was built from; 39 and 40 are a browser's and come
        with that worker; from 41 on they are our own.
+
+Data flow: the groups of attacks -> CATALOGUE -> suite, docs/attacks.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,10 @@
-"""Attacks on the channel between the candidate and the recorder: forged, early, broken and endless lines."""
+"""Attacks on the channel between the candidate and the recorder: forged, early, broken and endless lines.
+
+Rules:
+    1. They know the channel's exact shape and the descriptors that it is kept on: nothing is left to luck.
+
+Data flow: program text -> candidate's process -> bytes on the channel -> recorder.
+"""
 
 from __future__ import annotations
 

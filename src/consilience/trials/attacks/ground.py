@@ -190,7 +190,11 @@ def _listen(address: str) -> socket.socket:
 
 def _contents(folder: Path) -> dict[str, bytes]:
     """Return the bytes of every file below a folder; of anything else, none."""
-    return {str(path): path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}
+    found = {}
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # another process compiles a module: its file is renamed when it is whole
+            found[str(path)] = path.read_bytes() if path.is_file() else b""
+    return found
 
 
 def _state(pid: int) -> tuple[Any, ...]:

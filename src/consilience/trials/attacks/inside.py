@@ -1,6 +1,11 @@
 """Attacks from inside one process: on the evaluator's objects, functions, modules and memory.
 
 They win where the evaluator imports the candidate, and meet nobody where it does not.
+
+Rules:
+    1. Each tries something that a program can really do to its own process; none relies on a fault of ours.
+
+Data flow: program text -> candidate's process -> objects of whoever shares it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,11 @@
-"""Attacks on what lies around the candidate: files, sockets, processes, limits, the next trial, the reader."""
+"""Attacks on what lies around the candidate: files, sockets, processes, limits, the next trial, the reader.
+
+Rules:
+    1. They are told where the canaries are. What they did that they may not, they say, in words that nobody could
+       say without having done it.
+
+Data flow: program text -> candidate's process -> files, sockets, processes, text outside.
+"""
 
 from __future__ import annotations
 

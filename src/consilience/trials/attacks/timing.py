@@ -1,4 +1,10 @@
-"""Attacks on clocks: to look fast, or to have the work done where nobody counts it."""
+"""Attacks on clocks: to look fast, or to have the work done where nobody counts it.
+
+Rules:
+    1. Their answers are right, so that time alone is at stake.
+
+Data flow: program text -> candidate's process -> clock of the evaluator or of the recorder.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""Attacks of whole programs, which may start processes and hand over files: on whoever reads these."""
+"""Attacks of whole programs, which may start processes and hand over files: on whoever reads these.
+
+Rules:
+    1. The same answers and evaluator as for called candidates: what differs is that a file is handed over.
+
+Data flow: program text -> command in the sandbox -> files -> evaluator.
+"""
 
 from __future__ import annotations
 
