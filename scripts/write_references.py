@@ -99,7 +99,7 @@ and `phase`, then `done`.
 | 0 | done (a spent budget is done) |
 | 1 | failed |
 | 2 | usage: the command, its arguments or the problem's files are wrong |
-| 3 | verification failed |
+| 3 | verification failed; a re-run differs beyond the noise |
 | 4 | environment: isolation, key, journal lock or format |
 | 130 | interrupted; the same command resumes |
 """
@@ -182,6 +182,9 @@ def cli_page() -> str:
             widths = {"max_content_width": WIDTH, "terminal_width": WIDTH}
             below = click.Context(command, info_name=name, parent=context, **widths)  # type: ignore[arg-type]
             pages.append(f"\n## {name}\n\n```\n{command.get_help(below)}\n```\n")
+            for verb, inner in sorted(command.commands.items()) if isinstance(command, click.Group) else ():
+                deeper = click.Context(inner, info_name=verb, parent=below, **widths)  # type: ignore[arg-type]
+                pages.append(f"\n### {name} {verb}\n\n```\n{inner.get_help(deeper)}\n```\n")
     return "".join(pages)
 
 

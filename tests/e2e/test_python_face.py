@@ -47,6 +47,31 @@ def test_ask_and_tell(shell: Shell) -> None:
     assert shell("verify", "-p", "valley")[0] == 0
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_function_of_ones_own_scores_candidates(shell: Shell) -> None:
+    pytest.importorskip("pebble", reason="needs the extra: pip install 'consilience[pool]'")
+    shell.machine.problem()
+    study = consilience.study("valley", trials=60)
+
+    def depth(parameters: dict[str, float], seed: int) -> float:
+        if parameters["x"] > 3.0:
+            raise ValueError("too far")
+        return (parameters["x"] - 1.0) ** 2 + (parameters["y"] + 0.5) ** 2
+
+    with pytest.raises(UsageError, match="without a sandbox"):
+        study.evaluate_with(depth, unsafe_no_sandbox=False)
+    found = study.evaluate_with(depth, unsafe_no_sandbox=True)
+    assert found.trials == 60
+    assert set(found.outcomes) <= {"ok", "crash"}
+    assert found.best < 16.25
+    assert {record["domain"] for record in study.trials} == {"told"}
+    assert all(record["cpu_ms"] > 0 for record in study.trials)
+    shell.machine.problem("filed", with_program=True)
+    filed = consilience.study("filed", trials=1)
+    with pytest.raises(UsageError, match="are files"):
+        filed.evaluate_with(depth, unsafe_no_sandbox=True)
+
+
 def test_what_is_not_finite_is_a_failure(shell: Shell) -> None:
     shell.machine.problem()
     study = consilience.study("valley", trials=3)

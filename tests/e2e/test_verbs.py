@@ -261,6 +261,8 @@ VERBS = (
     ("replay", "--to", "9", "-p", "valley"),
     ("verify", "-p", "valley"),
     ("import", "log.tsv", "-p", "valley"),
+    ("trial", "run", "6", "-p", "valley", "--seeds", "1"),
+    ("rerun", "6", "-p", "valley"),
     ("cancel", "-p", "valley"),
     ("backup", "copy-NAME.db", "-p", "valley"),
     ("gc", "-p", "valley"),

@@ -12,7 +12,7 @@ import pytest
 
 from consilience.core import errors
 from consilience.core.outcome import EvaluationDomain, FailureReason, IsolationLevel
-from consilience.core.problem import Limits, Objective
+from consilience.core.problem import Limits
 from consilience.interfaces.cli.main import COMMANDS, consilience
 from consilience.journal.kinds import KINDS
 from consilience.problems import schema
@@ -80,10 +80,11 @@ def test_every_verb_is_in_the_readme(name: str) -> None:
 def test_every_key_of_a_problem_is_documented() -> None:
     page = (DOCS / "problems.md").read_text()
     tables = {
-        "objective": Objective,
+        "objective": schema.ObjectiveTable,
         "artifact": schema.ArtifactTable,
         "parameters.NAME": schema.ParameterTable,
         "evaluator": schema.EvaluatorTable,
+        "sandbox": schema.SandboxTable,
         "budget": schema.BudgetTable,
         "limits": Limits,
         "seeds": schema.SeedsTable,

@@ -4,7 +4,13 @@ import struct
 
 import pytest
 
-from consilience.trials.sandbox.seccomp import MACHINES, FilterProfile, build_exec_denial, build_filter
+from consilience.trials.sandbox.seccomp import (
+    MACHINES,
+    FilterProfile,
+    build_exec_denial,
+    build_filter,
+    build_observing_filter,
+)
 from consilience.trials.sandbox.syscalls import CALLS
 
 ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -224,3 +230,29 @@ def test_a_called_candidate_changes_no_modes_owners_or_times(machine: str, name:
     if number is not None:
         assert run(build_filter(CALLED, machine), machine, number) == EPERM
         assert run(build_filter(WHOLE, machine), machine, number) == ALLOW
+
+
+ASK = 0x7FC00000
+WATCHED_HERE = ("openat", "newfstatat", "statx", "execve")
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("profile", [CALLED, WHOLE])
+def test_the_observing_filter_asks_where_the_other_refuses(machine: str, profile: FilterProfile) -> None:
+    column = MACHINES.index(machine)
+    watched = {CALLS[name][column] for name in WATCHED_HERE}
+    plain, observing = build_filter(profile, machine), build_observing_filter(profile, machine, WATCHED_HERE)
+    for number in range(1000):
+        for arguments in ((0,) * 6, (17,), (THREAD,), (1, 1), (2, 2), (0, 0x5412)):
+            before, now = run(plain, machine, number, arguments), run(observing, machine, number, arguments)
+            assert now == (ASK if before == EPERM or number in watched else before), number
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_file_that_is_open_is_not_asked_about(machine: str) -> None:
+    column = MACHINES.index(machine)
+    observing = build_observing_filter(CALLED, machine, WATCHED_HERE)
+    for name, flags in (("newfstatat", (3, 0, 0, 0x1000)), ("statx", (3, 0, 0x1000))):
+        number = CALLS[name][column]
+        assert number is not None
+        assert run(observing, machine, number, flags) == ALLOW

@@ -21,8 +21,8 @@ from consilience.core.ports import Phase
 from consilience.core.study import Policy, Spend, StudySettings
 
 TrialPurpose = Literal["baseline", "screen", "confirm", "recheck", "rerun", "holdout", "told"]
-SCORING_PURPOSES: frozenset[TrialPurpose] = frozenset({"baseline", "screen", "confirm", "told"})
-"""Trials whose scores stand for their candidate; the others look again at what has been scored."""
+ASIDE: frozenset[TrialPurpose] = frozenset({"recheck", "rerun", "holdout"})
+"""Trials that look again at what was scored: their outcomes never stand for a candidate's score, rank or credit."""
 
 VerdictName = Literal["promoted", "discarded", "branched", "escalated", "implausible"]
 EndReason = Literal["budget", "drained", "failed", "exhausted"]
@@ -112,7 +112,8 @@ class TrialStarted(Struct, frozen=True, kw_only=True):
 class TrialFinished(Struct, frozen=True, kw_only=True):
     """A trial came to an outcome. Its reservation is replaced by what was spent.
 
-    `log` and `feedback` are blobs ("" when there was nothing).
+    `log` and `feedback` are blobs ("" when there was nothing), and so is the environment's description, which its
+    digest names.
     """
 
     started: str

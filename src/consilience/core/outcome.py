@@ -63,6 +63,19 @@ class Isolation(Struct, frozen=True, kw_only=True):
     gpu: bool = False
 
 
+_DOMAIN_RANK: dict[EvaluationDomain, int] = {"told": 0, "command": 1, "shared-process": 2, "split": 3}
+
+
+def weaker(one: Isolation, other: Isolation) -> Isolation:
+    """Return what two outcomes together can claim: the weaker of each property."""
+    return Isolation(
+        level=min(one.level, other.level, key=LEVEL_RANK.__getitem__),
+        domain=min(one.domain, other.domain, key=_DOMAIN_RANK.__getitem__),
+        execution="fork" if "fork" in (one.execution, other.execution) else "fresh",
+        gpu=one.gpu or other.gpu,
+    )
+
+
 class Outcome(Struct, frozen=True, kw_only=True):
     """The result of one trial.
 

@@ -8,6 +8,11 @@
     trial = study.ask()                  # or score candidates yourself
     study.tell(trial, {"error": 0.12})
 
+    def error(parameters, seed):         # or let a function of your own score them
+        return (parameters["x"] - 1) ** 2
+
+    study.evaluate_with(error, unsafe_no_sandbox=True)
+
 Rules:
     1. The journal is open only while something is written; looking never blocks another process.
     2. Every result told from outside says so (domain `told`), and is never ranked with results of trials.
@@ -18,21 +23,24 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from consilience.core.artifact import Artifact
 from consilience.core.errors import EnvironmentLacksError, UsageError
 from consilience.core.events import Event
 from consilience.core.outcome import Failure, Isolation, Outcome
+from consilience.core.ports import TrialRequest
 from consilience.core.problem import problem_id
 from consilience.node.clock import SystemClock
 from consilience.node.exporting import trial_records
 from consilience.node.places import state_folder, user_places
 from consilience.node.reading import StudyReader
 from consilience.node.reports import BoardReport, Summary, board, summary
+from consilience.node.rerunning import RerunReport, rerun
 from consilience.node.runner import Runner
 from consilience.node.running import Run, discover_proposers
 from consilience.node.session import Session
@@ -40,6 +48,10 @@ from consilience.node.settings import PASSPHRASE, Settings, problem_layer, read_
 from consilience.problems.load import LoadOptions, load_problem
 from consilience.search.engine import RunTrial
 from consilience.trials.environment import describe_environment
+
+if TYPE_CHECKING:
+    from consilience.trials.executors.pool import PoolExecutor
+    from consilience.trials.executors.pool_worker import Evaluate
 
 _TOLD = Isolation(level="none", domain="told")
 
@@ -108,14 +120,10 @@ class Study:
         Raises:
             UsageError: the budget is spent, or nothing new was found.
         """
-        if self._asked is None:
-            session = self._open()
-            try:
-                self._asked = _Asked(session)
-            except BaseException:
-                session.close()
-                raise
-        return self._asked.trial()
+        found = self._asking().next()
+        if not isinstance(found, Trial):
+            raise UsageError(f"no trial to ask for: {found}", hint="raise the budget: study(..., trials=N)")
+        return found
 
     def tell(self, trial: Trial, outcome: float | Mapping[str, float] | Failure) -> None:
         """Record what a trial came to: a score, metrics, or a Failure with its reason.
@@ -128,9 +136,52 @@ class Study:
         metric = self._loaded.problem.objective.metric
         self._asked.finish(_told(outcome, metric))
 
+    def evaluate_with(self, evaluate: Evaluate, *, unsafe_no_sandbox: bool) -> Summary:
+        """Score candidates by a function of your own until the budget is spent, and return how the study stands.
+
+        The function runs in a worker forked from this process, which is killed at the trial's limits. It is not
+        sandboxed: it is your code, not a candidate's. Results are told (domain `told`), as by `tell`.
+
+        Args:
+            evaluate: parameter values by name and a seed in, a number or numbers by name out.
+            unsafe_no_sandbox: True says that you know that.
+
+        Raises:
+            UsageError: not said, or the problem's candidates are files: those are not this process's own code.
+            EnvironmentLacksError: pebble is not installed.
+        """
+        from consilience.trials.executors.pool import PoolExecutor  # noqa: PLC0415  most studies need no pool
+
+        if not unsafe_no_sandbox:
+            raise UsageError("the function would run without a sandbox", hint="say unsafe_no_sandbox=True")
+        if self._loaded.problem.surface.files:
+            raise UsageError("this problem's candidates are files", hint="run() runs them in the sandbox")
+        folder = state_folder(self._loaded.root, self._settings.value("state")) / "work"
+        with closing(PoolExecutor(evaluate, self._loaded.problem.objective.metric, folder)) as pool:
+            self._score_all(pool)
+        return self.summary()
+
+    def _score_all(self, pool: PoolExecutor) -> None:
+        asked = self._asking()
+        while isinstance(trial := asked.next(), Trial):
+            request = TrialRequest(artifact=trial.artifact, seed=trial.seed, limits=self._loaded.problem.limits)
+            asked.finish(structs.replace(pool.run(request), isolation=_TOLD))
+        self._stop_asking()
+
     def close(self) -> None:
         """Let other processes write. A trial that was asked for and not told is released by the next run."""
         self._stop_asking()
+
+    def rerun(self, trial: int | str) -> RerunReport:
+        """Run a recorded trial again, by its number, or all trials of a candidate, by its id; journalled as evidence.
+
+        Raises:
+            NotFoundError: no such trial.
+            ConsilienceError: it cannot be re-run, or not as it was held.
+        """
+        self._stop_asking()
+        unsafe, passphrase = self._unsafe, _passphrase()
+        return rerun(self._loaded, str(trial), self._settings, self._places, passphrase=passphrase, unsafe=unsafe)
 
     @property
     def best(self) -> Artifact:
@@ -177,6 +228,16 @@ class Study:
     def _open(self) -> Session:
         return Session.open(self._loaded, self._settings, self._places, clock=SystemClock(), passphrase=_passphrase())
 
+    def _asking(self) -> _Asked:
+        if self._asked is None:
+            session = self._open()
+            try:
+                self._asked = _Asked(session)
+            except BaseException:
+                session.close()
+                raise
+        return self._asked
+
     def _stop_asking(self) -> None:
         asked, self._asked = self._asked, None
         if asked is not None:
@@ -194,12 +255,13 @@ class _Asked:
         self._started: Event | None = None
         self.pending: Trial | None = None
 
-    def trial(self) -> Trial:
+    def next(self) -> Trial | str:
+        """Return the trial to score, or why there is none."""
         if self.pending is None:
             step = self._runner.advance()
             if not isinstance(step, RunTrial):
                 self._session.commit()
-                raise UsageError(f"no trial to ask for: {step.message}", hint="raise the budget: study(..., trials=N)")
+                return step.message
             self._step, self._started = step, self._runner.begin(step)
             candidate = self._session.state.members[step.proposed].body.candidate
             self.pending = Trial(

@@ -7,16 +7,17 @@ Rules:
 from __future__ import annotations
 
 import math
-import unicodedata
 
-_KEPT = "\n\t"
+from consilience.core.outcome import Isolation
+from consilience.core.untrusted import cap, escape_controls
+
 _HOUR, _MINUTE = 3600, 60
 
 
 def printable(text: str, limit: int = 0) -> str:
-    """Return the text with control and direction-changing characters shown as escapes, cut at `limit`."""
-    shown = "".join(character if _is_harmless(character) else _escaped(character) for character in text)
-    return shown if not limit or len(shown) <= limit else f"{shown[: limit - 1]}…"
+    """Return the text with characters that act or hide shown as escapes, cut at `limit`; 0 is no limit."""
+    shown = escape_controls(text)
+    return cap(shown, limit) if limit else shown
 
 
 def one_line(text: str, limit: int = 80) -> str:
@@ -51,9 +52,26 @@ def counts(values: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in values.items()) or "none"
 
 
-def _is_harmless(character: str) -> bool:
-    return character in _KEPT or unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+def held(isolation: Isolation) -> str:
+    """Show how a trial was held: ``strong/split/fresh``; a star marks what is weaker evidence than strong and split."""
+    words = f"{isolation.level}/{isolation.domain}/{isolation.execution}{'/gpu' if isolation.gpu else ''}"
+    return f"{words}*" if weaknesses(isolation) else words
 
 
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode()
+def weaknesses(isolation: Isolation) -> list[str]:
+    """Say why a trial's isolation makes weaker evidence, one line for each reason; none for strong and split."""
+    found = [_LEVELS.get(isolation.level, ""), _DOMAINS.get(isolation.domain, "")]
+    found.append("gpu: a device of the machine was in reach, whose driver is a large piece of kernel" * isolation.gpu)
+    return [line for line in found if line]
+
+
+_LEVELS = {
+    "none": "none: candidate code ran without a sandbox",
+    "wasm": "wasm: held by a WebAssembly machine inside our process, not by the kernel",
+    "restricted": "restricted: no namespaces of its own; `consilience doctor` says what that leaves open",
+}
+_DOMAINS = {
+    "shared-process": "shared-process: the evaluator imports the candidate, which can forge its own score",
+    "command": "command: the candidate prints its own score",
+    "told": "told: scored outside, by whoever told it",
+}

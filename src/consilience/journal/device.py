@@ -11,14 +11,18 @@ Data flow: Journal.open -> `claim_feed`; Journal.commit -> `FeedMark.move`.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 from pathlib import Path
 
 from msgspec import Struct
 
-from consilience.core.errors import JournalError, LockedError
+from consilience.core.errors import EnvironmentLacksError, JournalError, LockedError
+
+try:
+    import fcntl
+except ImportError:  # Windows: found when a journal is to be locked, not when this is imported
+    fcntl = None  # type: ignore[assignment]
 
 
 class FeedMark:
@@ -94,12 +98,27 @@ def _take(path: Path, place: str, *, create: bool) -> FeedMark | None:
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(descriptor)
     except BlockingIOError:
         os.close(descriptor)
         return None
     text = os.pread(descriptor, 20, 0).strip()
     return FeedMark(path.name, descriptor, int(text) if text.isdigit() else -1, place)
+
+
+def _lock(descriptor: int) -> None:
+    """Lock a file for this process alone.
+
+    Raises:
+        BlockingIOError: another process has it.
+        EnvironmentLacksError: this system has no such locks.
+    """
+    if fcntl is None:
+        raise EnvironmentLacksError(
+            "a journal needs Unix file locks, which Windows does not have",
+            hint="run consilience in WSL 2 (Windows Subsystem for Linux)",
+        )
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class WriterLock:
@@ -111,7 +130,7 @@ class WriterLock:
         except OSError as error:
             raise JournalError(f"cannot lock {path}: {error}", hint="make the folder writable") from error
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self._descriptor)
         except BlockingIOError:
             holder = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(self._descriptor)
@@ -134,7 +153,7 @@ def writer_of(path: Path) -> int:
     except OSError:
         return 0
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(descriptor)
     except BlockingIOError:
         text = os.pread(descriptor, 32, 0).strip()
         return int(text) if text.isdigit() else 0

@@ -44,7 +44,12 @@ KINDS: tuple[Kind, ...] = (
     Kind(name="run.ended", body=bodies.RunEnded, mentions=("run",)),
     Kind(name="candidate.proposed", body=bodies.CandidateProposed, rests_on=("parents",), blobs=("candidate",)),
     Kind(name="trial.started", body=bodies.TrialStarted, rests_on=("proposed",)),
-    Kind(name="trial.finished", body=bodies.TrialFinished, rests_on=("started",), blobs=("log", "feedback")),
+    Kind(
+        name="trial.finished",
+        body=bodies.TrialFinished,
+        rests_on=("started",),
+        blobs=("log", "feedback", "environment"),
+    ),
     Kind(name="trial.cancelled", body=bodies.TrialCancelled, rests_on=("started",)),
     Kind(name="noise.measured", body=bodies.NoiseMeasured, rests_on=("trials",)),
     Kind(name="verdict.reached", body=bodies.VerdictReached, rests_on=("candidate", "trials"), mentions=("incumbent",)),

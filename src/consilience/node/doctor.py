@@ -18,19 +18,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from consilience.core.errors import ConsilienceError
+from consilience.core.outcome import LEVEL_RANK, Outcome
 from consilience.core.ports import Grants, LoadedProblem, TrialRequest
-from consilience.core.problem import Limits
+from consilience.core.study import StudySettings
 from consilience.identity.keystore import load
 from consilience.journal.journal import JOURNAL_NAME
+from consilience.node.denied import denied
 from consilience.node.doctor_gpu import examine_gpu
 from consilience.node.findings import Finding, Health
+from consilience.node.opening import Holding, open_executor
 from consilience.node.places import UserPlaces, state_folder
-from consilience.node.running import open_executor
 from consilience.node.settings import Settings
 from consilience.node.upkeep import verify
+from consilience.trials.observing.denials import Denials
+from consilience.trials.observing.observer import Observer
 from consilience.trials.sandbox.probe import LevelReport, probe_sandboxes
+from consilience.trials.sandbox.tools import find_tools
 
 _LEAST_FREE_MB = 500
+_SLOWED = ("timeout", "cpu_limit")  # a watch costs time for each file that is opened
 _EXTRAS = {"pandas": "data frames", "pyarrow": "Parquet export", "sklearn": "scikit-learn problems"}
 
 
@@ -53,13 +59,13 @@ def examine(loaded: LoadedProblem | None, settings: Settings, places: UserPlaces
 def _isolation(loaded: LoadedProblem | None, settings: Settings) -> Iterator[Finding]:
     interpreter = (loaded.interpreter if loaded else "") or sys.executable
     try:
-        probe = probe_sandboxes(interpreter, every=True)
+        wasm = settings.value("python_wasm")
+        probe = probe_sandboxes(interpreter, tools=find_tools(wasm) if wasm else None, every=True)
     except ConsilienceError as error:
         yield Finding(name="isolation", health="failed", found=error.message, mend=error.hint)
         return
     minimum = settings.value("minimum_isolation")
-    enough = any(report.held for report in probe.reports if report.level == minimum) or probe.level == "strong"
-    health: Health = "ok" if enough or minimum == "none" else "failed"
+    health: Health = "ok" if LEVEL_RANK[probe.level] >= LEVEL_RANK[minimum] else "failed"
     yield Finding(name="isolation", health=health, found=f"{probe.level} (policy demands {minimum})")
     for report in probe.reports:
         yield _level(report)
@@ -110,7 +116,7 @@ def _problem(loaded: LoadedProblem, settings: Settings, places: UserPlaces) -> I
     yield _folder("state", state)
     if (state / JOURNAL_NAME).exists():
         yield _journal(state, places)
-    yield _baseline(loaded, settings, places, state)
+    yield from _baseline(loaded, settings, places, state)
 
 
 def _journal(state: Path, places: UserPlaces) -> Finding:
@@ -124,17 +130,39 @@ def _journal(state: Path, places: UserPlaces) -> Finding:
     return Finding(name="journal", health="ok", found=f"{report.events} events, every signature and link holds")
 
 
-def _baseline(loaded: LoadedProblem, settings: Settings, places: UserPlaces, state: Path) -> Finding:
-    """Run the artifact as given once, outside the journal."""
+def _baseline(loaded: LoadedProblem, settings: Settings, places: UserPlaces, state: Path) -> Iterator[Finding]:
+    """Run the artifact as given once, outside the journal, and tell what it was denied."""
     study = settings.study(loaded.study.policy)
-    limits: Limits = loaded.problem.limits
     try:
-        with open_executor(loaded, study, places, state / "doctor", unsafe=False) as executor:
-            outcome = executor.run(TrialRequest(artifact=loaded.baseline, seed=study.seed, limits=limits))
+        outcome, denials = _watched(loaded, study, places, state / "doctor", settings.value("python_wasm"))
     except ConsilienceError as error:
-        return Finding(name="baseline", health="failed", found=error.message, mend=error.hint)
+        yield Finding(name="baseline", health="failed", found=error.message, mend=error.hint)
+        return
     except OSError as error:
-        return Finding(name="baseline", health="failed", found=str(error), mend="make the folder writable")
+        yield Finding(name="baseline", health="failed", found=str(error), mend="make the folder writable")
+        return
+    yield _result(loaded, outcome)
+    yield from denied(loaded, outcome, denials)
+
+
+def _watched(
+    loaded: LoadedProblem, study: StudySettings, places: UserPlaces, work_dir: Path, wasm: str
+) -> tuple[Outcome, Denials]:
+    """Run one trial under watch; where the watch may have stood in its way, once more without."""
+    limits = loaded.problem.limits
+    request = TrialRequest(artifact=loaded.baseline, seed=study.seed, limits=limits, fresh=True)
+    observer = Observer()
+    with open_executor(loaded, study, places, work_dir, Holding(python_wasm=wasm, observer=observer)) as executor:
+        outcome = executor.run(request)
+    denials = observer.denials()
+    slowed = outcome.failure is not None and outcome.failure.reason in _SLOWED
+    if not observer.watching or outcome.ok or (denials.complete and not slowed):
+        return outcome, denials
+    with open_executor(loaded, study, places, work_dir, Holding(python_wasm=wasm)) as executor:
+        return executor.run(request), denials
+
+
+def _result(loaded: LoadedProblem, outcome: Outcome) -> Finding:
     if outcome.failure is not None:
         last = outcome.log.strip().splitlines()[-1:] or [""]
         found = f"{outcome.failure.reason}: {outcome.failure.message} {last[0]}".strip()

@@ -3,6 +3,7 @@
 Rules:
     1. One row for each trial, failures included, with the reason beside an empty score.
     2. The file appears whole or not at all.
+    3. Text of candidates and others is untrusted here too: no cell of a table is a formula or acts on a terminal.
 
 Data flow: StudyReader -> rows -> a file chosen by its suffix.
 """
@@ -20,6 +21,7 @@ import msgspec
 
 from consilience.core.bodies import RecordStatus
 from consilience.core.errors import ConsilienceError, EnvironmentLacksError, UsageError
+from consilience.core.untrusted import escape_controls, escape_formula, escape_json
 from consilience.journal.views.trials import TrialRow
 from consilience.node.reading import StudyReader
 from consilience.problems.results_tsv import ResultRow, write_results
@@ -74,6 +76,7 @@ def trial_record(reader: StudyReader, row: TrialRow) -> dict[str, Any]:
         "memory_kb": row.resources.memory_kb,
         "isolation": row.isolation.level if row.isolation else None,
         "domain": row.isolation.domain if row.isolation else None,
+        "execution": row.isolation.execution if row.isolation else None,
         "comparability_key": row.comparability_key,
         "environment": row.environment,
         "event": row.finished_event or row.started_event,
@@ -91,15 +94,21 @@ def trial_records(reader: StudyReader) -> list[dict[str, Any]]:
 def _csv(reader: StudyReader) -> tuple[bytes, int]:
     records = trial_records(reader)
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(records[0]) if records else ["trial"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([_cell(name) for name in records[0]] if records else ["trial"])
+    writer.writerows([_cell(value) for value in record.values()] for record in records)
     return text.getvalue().encode(), len(records)
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as a table may hold it; numbers stay numbers."""
+    return escape_formula(escape_controls(value)) if isinstance(value, str) else value
 
 
 def _jsonl(reader: StudyReader) -> tuple[bytes, int]:
     rows = list(reader.trials.rows.values())
-    return b"".join(msgspec.json.encode(row) + b"\n" for row in rows), len(rows)
+    lines = (escape_json(msgspec.json.encode(row).decode()) + "\n" for row in rows)
+    return "".join(lines).encode(), len(rows)
 
 
 def _parquet(reader: StudyReader) -> tuple[bytes, int]:
@@ -118,16 +127,16 @@ def _results_tsv(reader: StudyReader) -> tuple[bytes, int]:
     own = [_result_row(reader, row) for row in _first_trials(reader)]
     foreign = [
         ResultRow(
-            commit=record.body.label,
+            commit=_cell(record.body.label),
             value=record.body.value,
             memory_gb=record.body.memory_gb,
             status=record.body.status,
-            description=record.body.description,
+            description=_cell(record.body.description),
         )
         for record in reader.trials.records
     ]
     rows = [*foreign, *own]
-    return write_results(rows, reader.problem.objective.metric).encode(), len(rows)
+    return write_results(rows, _cell(reader.problem.objective.metric)).encode(), len(rows)
 
 
 def _first_trials(reader: StudyReader) -> list[TrialRow]:
@@ -148,7 +157,7 @@ def _result_row(reader: StudyReader, row: TrialRow) -> ResultRow:
         value=None if row.failure else row.metrics[reader.problem.objective.metric],
         memory_gb=row.resources.memory_kb / _KB_PER_GB,
         status=status,
-        description=row.change,
+        description=_cell(row.change),
     )
 
 

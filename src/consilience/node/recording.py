@@ -2,7 +2,8 @@
 
 Rules:
     1. Logs and feedback are blobs; the event holds their hashes.
-    2. A trial that was cut short by the budget, not by its own limit, is cancelled, not failed: it can
+    2. Texts and names of metrics are capped here, whatever made them; what is cut is the start of a log.
+    3. A trial that was cut short by the budget, not by its own limit, is cancelled, not failed: it can
        be run again when there is more budget.
 
 Data flow: Outcome + RunContext -> TrialFinished or TrialCancelled.
@@ -11,22 +12,27 @@ Data flow: Outcome + RunContext -> TrialFinished or TrialCancelled.
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from consilience.core.bodies import TrialCancelled, TrialFinished
 from consilience.core.outcome import Failure, Outcome
 from consilience.core.ports import BlobStore
 from consilience.core.study import Spend
+from consilience.core.untrusted import LINE_CHARACTERS, cap, cap_metrics
 from consilience.search.budget import Reservation
+from consilience.trials.executors.logs import FEEDBACK_CHARACTERS, LOG_CHARACTERS
 
+MOST_METRICS = 256  # kept of one outcome, beside the objective and what constraints read
 _CUT_REASONS = ("timeout", "cpu_limit")
 
 
 class RunContext(Struct, frozen=True, kw_only=True):
-    """What every outcome of one run shares."""
+    """What every outcome of one run shares. `constrained` names the metrics that constraints read."""
 
     comparability_key: str
     environment: str
     metric: str
+    constrained: tuple[str, ...] = ()
 
 
 def record_outcome(
@@ -47,7 +53,7 @@ def record_outcome(
         blobs: where its texts go.
         wall_ms: time since the last trial ended, the loop's own work included: what the budget pays.
     """
-    outcome = _require_metric(outcome, context.metric)
+    outcome = _capped(_require_metric(outcome, context.metric), context)
     spent = Spend(trials=1, wall_ms=wall_ms, cpu_ms=outcome.resources.cpu_ms)
     if reservation.cut and outcome.failure is not None and outcome.failure.reason in _CUT_REASONS:
         return TrialCancelled(started=started, reason="interrupted", spent=spent - Spend(trials=1))
@@ -70,6 +76,23 @@ def _require_metric(outcome: Outcome, metric: str) -> Outcome:
         return outcome
     failure = Failure(reason="missing_metric", message=f"the outcome has no metric {metric!r}")
     return Outcome(failure=failure, resources=outcome.resources, isolation=outcome.isolation, log=outcome.log)
+
+
+def _capped(outcome: Outcome, context: RunContext) -> Outcome:
+    """Hold every text of an outcome within its cap, whoever made the outcome.
+
+    Executors cap what they read; this is for outcomes that are told, and for executors of others.
+    """
+    failure = outcome.failure
+    if failure is not None:
+        failure = Failure(reason=failure.reason, message=cap(failure.message, LINE_CHARACTERS))
+    return replace(
+        outcome,
+        metrics=cap_metrics(outcome.metrics, (context.metric, *context.constrained), MOST_METRICS),
+        failure=failure,
+        log=outcome.log[-LOG_CHARACTERS:],
+        feedback=outcome.feedback[:FEEDBACK_CHARACTERS],
+    )
 
 
 def _keep(text: str, blobs: BlobStore) -> str:

@@ -21,11 +21,12 @@ from consilience.core.problem import problem_id
 from consilience.journal.views.leaderboard import BoardRow
 from consilience.journal.views.trials import TrialRow, VerdictRow
 from consilience.node.reading import StudyReader
+from consilience.node.repeats import Repeat, repeats
 from consilience.search.state import Member
 
 
 class BoardReport(Struct, frozen=True, kw_only=True):
-    """One ranking for each comparability key, and foreign records apart."""
+    """One ranking for each comparability key; candidates beyond the bound and foreign records apart."""
 
     problem: str
     name: str
@@ -33,6 +34,7 @@ class BoardReport(Struct, frozen=True, kw_only=True):
     unit: str
     direction: str
     rankings: dict[str, list[BoardRow]]
+    quarantined: dict[str, list[BoardRow]]
     records: list[RecordImported]
 
 
@@ -76,6 +78,7 @@ class TrialReport(Struct, frozen=True, kw_only=True):
     line: list[int]
     log: str
     feedback: str
+    repeats: list[Repeat] = []
 
 
 def board(reader: StudyReader) -> BoardReport:
@@ -88,6 +91,7 @@ def board(reader: StudyReader) -> BoardReport:
         unit=objective.unit,
         direction=objective.direction,
         rankings={key: reader.board.rows(key) for key in reader.board.keys()},  # noqa: SIM118  a method, not a dict
+        quarantined={key: reader.board.quarantined(key) for key in reader.board.keys()},  # noqa: SIM118
         records=[record.body for record in reader.trials.records],
     )
 
@@ -151,6 +155,7 @@ def trial(reader: StudyReader, name: str) -> TrialReport:
         line=[number for number in line if number is not None],
         log=reader.text(row.log),
         feedback=reader.text(row.feedback),
+        repeats=repeats(reader, row.proposed_event),
     )
 
 

@@ -63,6 +63,7 @@ class Runner:
             comparability_key=comparability_key(problem, platform),
             environment=environment_digest(environment),
             metric=problem.objective.metric,
+            constrained=tuple(constraint.metric for constraint in problem.constraints),
         )
         self._run = session.append(
             RunStarted(
@@ -92,9 +93,7 @@ class Runner:
             executor.close()
         self.end(stop.reason, stop.message)
         if stop.reason == "failed":
-            raise BaselineError(
-                stop.message, hint="`consilience show 0` has its log; mend the artifact or the evaluator"
-            )
+            raise BaselineError(stop.message, hint=stop.hint)
         return stop
 
     def end(self, reason: EndReason, message: str) -> None:

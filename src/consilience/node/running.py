@@ -11,7 +11,6 @@ Data flow: LoadedProblem + Settings -> Session, Sandbox, Executor, Runner -> Sto
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points
@@ -20,20 +19,15 @@ from pathlib import Path
 from consilience.core.errors import ConsilienceError
 from consilience.core.outcome import LEVEL_RANK, Isolation
 from consilience.core.ports import Executor, LoadedProblem, Proposer
-from consilience.core.study import StudySettings
 from consilience.node.clock import SystemClock
-from consilience.node.devices import guarded
+from consilience.node.opening import Holding, environment_of, open_executor
 from consilience.node.places import UserPlaces
 from consilience.node.runner import Runner
 from consilience.node.session import Session
 from consilience.node.settings import Settings
+from consilience.problems.companion import grants_file
+from consilience.problems.granting import check_secrets
 from consilience.search.proposers import default_proposers
-from consilience.trials.environment import describe_environment
-from consilience.trials.executors.factory import make_executor
-from consilience.trials.executors.folders import remove
-from consilience.trials.executors.with_gpu import GpuExecutor, devices_of
-from consilience.trials.sandbox.confinement import Sandbox
-from consilience.trials.sandbox.probe import cached_probe, open_sandbox, require_level, unsafe_sandbox
 
 ENTRY_POINTS = "consilience"
 
@@ -55,48 +49,14 @@ def discover_proposers() -> tuple[Proposer, ...]:
     return tuple(found)
 
 
-def choose_sandbox(interpreter: str, study: StudySettings, places: UserPlaces, *, unsafe: bool) -> Sandbox:
-    """Return the sandbox that the policy allows on this machine.
-
-    Raises:
-        IsolationError: the proved level is below the policy's minimum.
-    """
-    if unsafe:
-        return unsafe_sandbox(interpreter)
-    probe = cached_probe(interpreter, cache_dir=places.cache)
-    require_level(probe, study.policy.minimum_isolation)
-    return open_sandbox(probe)
-
-
-@contextmanager
-def open_executor(
-    loaded: LoadedProblem, study: StudySettings, places: UserPlaces, work_dir: Path, *, unsafe: bool
-) -> Iterator[Executor]:
-    """Open the executor for a problem; everything it started and wrote is gone afterwards.
-
-    Raises:
-        IsolationError, EnvironmentLacksError: the machine does not allow it.
-    """
-    sandbox = choose_sandbox(loaded.interpreter or sys.executable, study, places, unsafe=unsafe)
-    remove(work_dir)  # what a killed run left behind
-    work_dir.mkdir(parents=True)
-    with guarded(loaded.grants, study.policy, sandbox, places.leases) as guard:
-        inner = make_executor(loaded, guard or sandbox, work_dir, "fresh" if guard else study.policy.execution)
-        executor = GpuExecutor(inner, guard) if guard else inner
-        try:
-            yield executor
-        finally:
-            executor.close()
-            remove(work_dir)
-
-
 class Run:
     """A study on this machine: a session, an executor and the runner between them."""
 
-    def __init__(self, session: Session, executor: Executor) -> None:
+    def __init__(self, session: Session, executor: Executor, *, python_wasm: str = "") -> None:
         self.session = session
         self.runner = Runner(session, discover_proposers())
         self._executor = executor
+        self._python_wasm = python_wasm
 
     @classmethod
     @contextmanager
@@ -115,11 +75,15 @@ class Run:
             ConsilienceError: anything that stands in the way, before a trial is spent.
         """
         settings = _without_sandbox(settings) if unsafe else settings
+        stated = [Path(text).expanduser() for text in (settings.value("state"), settings.value("key")) if text]
+        check_secrets(loaded, stated, grants_file(loaded.root))
         session = Session.open(loaded, settings, places, clock=SystemClock(), passphrase=passphrase)
         try:
             study = session.state.study
-            with open_executor(loaded, study, places, session.folder / "work", unsafe=unsafe) as executor:
-                yield cls(session, executor)
+            wasm = settings.value("python_wasm")
+            work = session.folder / "work"
+            with open_executor(loaded, study, places, work, Holding(unsafe=unsafe, python_wasm=wasm)) as executor:
+                yield cls(session, executor, python_wasm=wasm)
         finally:
             session.close()
 
@@ -130,9 +94,7 @@ class Run:
 
     def start(self) -> None:
         """Record the run, its environment and its isolation."""
-        loaded = self.session.loaded
-        devices = devices_of(self._executor)
-        environment = describe_environment(loaded.interpreter, loaded.problem.data, devices)
+        environment = environment_of(self.session.loaded, self._executor, self._python_wasm)
         self.runner.start(environment, self.isolation)
 
     def work(self) -> str:

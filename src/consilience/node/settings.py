@@ -9,6 +9,7 @@ Data flow: flags, environment, LoadedProblem, user file -> `resolve` -> Settings
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -106,6 +107,16 @@ def _read_flag(value: Any) -> bool:
     return words[str(value).strip().lower()]
 
 
+def _read_bound(value: Any) -> float | None:
+    """Read a number; ``none`` takes a bound that the problem states away."""
+    if isinstance(value, str) and value.strip().lower() == "none":
+        return None
+    bound = float(value)
+    if isinstance(value, bool) or not math.isfinite(bound):
+        raise ValueError("not a finite number")
+    return bound
+
+
 def _read_rate(value: Any) -> float:
     rate = float(value)
     if not 0.0 < rate < 0.5:  # noqa: PLR2004  a rate of one half would accept anything
@@ -164,12 +175,24 @@ SETTINGS: tuple[Setting, ...] = (
         meaning="let trials of problems that need a device reach one, and its driver",
     ),
     Setting(
+        name="bound",
+        read=_read_bound,
+        default=_POLICY.bound,
+        meaning="best score that can be true; beyond it is quarantine, none is no bound",
+    ),
+    Setting(
         name="durability",
         read=_read_choice("full", "normal"),
         default="full",
         meaning="full: an acknowledged event survives power loss",
     ),
     Setting(name="state", read=str, default="", meaning="folder of the journal; beside the problem when empty"),
+    Setting(
+        name="python_wasm",
+        read=str,
+        default="",
+        meaning="CPython-WASI of one's own for isolation level wasm; the packaged one when empty",
+    ),
     Setting(name="key", read=str, default="", meaning="key file; the user's data folder when empty"),
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -216,6 +239,7 @@ class Settings:
                 deterministic=declared.deterministic,
                 execution=self.value("execution"),
                 allow_gpu=self.value("allow_gpu"),
+                bound=self.value("bound"),
             ),
         )
 
@@ -251,6 +275,7 @@ def problem_layer(study: StudySettings, stated: tuple[str, ...]) -> dict[str, An
         "minimum_gain": policy.minimum_gain,
         "execution": policy.execution,
         "allow_gpu": policy.allow_gpu,
+        "bound": policy.bound,
     }
     return {name: value for name, value in values.items() if name in stated}
 

@@ -25,6 +25,7 @@ from consilience.core.errors import DamagedError, JournalError, NotFoundError, U
 from consilience.core.ports import LoadedProblem
 from consilience.core.problem import Direction, EvaluatorSpec, Objective, Problem, Surface
 from consilience.core.study import Budget, Spend, StudySettings
+from consilience.core.untrusted import NAME_CHARACTERS, one_capped_line
 from consilience.identity.keys import EnvelopeVerifier
 from consilience.journal.device import WriterLock, read_marks, writer_of
 from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME, JournalReader
@@ -179,12 +180,12 @@ def import_results(session: Session, path: Path) -> Imported:
                 RecordImported(
                     source=source,
                     row=number,
-                    label=row.commit,
-                    metric=table.metric,
+                    label=one_capped_line(row.commit, NAME_CHARACTERS),
+                    metric=one_capped_line(table.metric, NAME_CHARACTERS),
                     value=row.value,
                     memory_gb=row.memory_gb,
                     status=row.status,
-                    description=row.description,
+                    description=one_capped_line(row.description),
                 )
             )
         session.commit()

@@ -24,7 +24,8 @@ from consilience.core.study import Budget, StudySettings
 from consilience.problems.checks import check_metric, check_pattern
 from consilience.problems.files import digest_bytes, inside, read_text
 from consilience.problems.foreign import CPU_PER_WALL, data_warnings, read_fixed
-from consilience.problems.options import LoadOptions, find_interpreter, venv_interpreter
+from consilience.problems.interpreters import find_interpreter, venv_interpreter
+from consilience.problems.options import LoadOptions
 from consilience.problems.schema import DEFAULT_TRIALS
 from consilience.problems.surface import make_surface
 

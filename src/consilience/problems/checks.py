@@ -16,7 +16,7 @@ from consilience.core.problem import Constraint, Limits, Objective, Parameter
 from consilience.core.study import Budget, Policy
 from consilience.problems.decode import decode
 from consilience.problems.faults import did_you_mean, require, show
-from consilience.problems.schema import BudgetTable, ParameterTable, PolicyTable, SeedsTable
+from consilience.problems.schema import BudgetTable, ObjectiveTable, ParameterTable, PolicyTable, SeedsTable
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_.@/-]{0,63}"
 _CONSTRAINT = re.compile(rf"\s*(?P<metric>{_NAME})\s*(?P<sign><=|>=|==|<|>)\s*(?P<bound>\S+)\s*")
@@ -34,13 +34,16 @@ def check_metric(metric: str, where: tuple[str, str]) -> None:
     require(re.fullmatch(_NAME, metric) is not None, where, found=show(metric), expected=_NAME_WORDS)
 
 
-def check_objective(objective: Objective, file: str) -> None:
-    """Check the metric's name.
+def read_objective(table: ObjectiveTable, file: str) -> Objective:
+    """Check the metric's name and the bound, and return the objective.
 
     Raises:
-        ProblemError: it is not a name.
+        ProblemError: the metric is not a name, or the bound not finite.
     """
-    check_metric(objective.metric, (file, "objective.metric"))
+    check_metric(table.metric, (file, "objective.metric"))
+    finite = table.bound is None or math.isfinite(table.bound)
+    require(finite, (file, "objective.bound"), found=str(table.bound), expected="a finite number")
+    return Objective(metric=table.metric, direction=table.direction, unit=table.unit)
 
 
 def check_pattern(pattern: str, where: tuple[str, str]) -> None:

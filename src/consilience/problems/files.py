@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from consilience.core.canonical import sha256_hex
 from consilience.core.errors import ProblemError
@@ -109,6 +111,22 @@ def read_text(path: Path, where: tuple[str, str]) -> str:
     except UnicodeDecodeError as error:
         found = f"{path.name!r} with a byte that is not UTF-8 at offset {error.start}"
         raise ProblemError(*where, found=found, expected="UTF-8 text") from error
+
+
+def read_toml(path: Path, file: str) -> dict[str, Any]:
+    """Read a TOML file as tables; `file` names it in errors.
+
+    Raises:
+        ProblemError: it cannot be read or is not valid TOML.
+    """
+    text = read_text(path, (file, ""))
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ProblemError(file, "", found="a value nested beyond reading", expected="valid TOML") from error
+    except tomllib.TOMLDecodeError as error:
+        hint = "strings need quotes, and true and false are lower-case"
+        raise ProblemError(file, "", found=f"a syntax error: {error}", expected="valid TOML", hint=hint) from error
 
 
 def digest_bytes(files: Mapping[str, bytes]) -> tuple[FileDigest, ...]:

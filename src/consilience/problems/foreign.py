@@ -15,6 +15,7 @@ from msgspec import Struct
 from consilience.core.problem import FileDigest
 from consilience.problems.files import digest_files, folder_files, read_bytes
 
+COMPANION = "consilience.toml"  # what such a folder may use of this machine; see `companion`
 CPU_PER_WALL = 4  # these layouts limit wall time only; four busy cores for all of it is the most we allow
 
 _OUTPUT_FOLDERS = frozenset(
@@ -22,7 +23,7 @@ _OUTPUT_FOLDERS = frozenset(
 )
 _OUTPUT_PREFIX = "openevolve_output"
 _PROSE = frozenset({".ipynb", ".log", ".md", ".pyc"})
-_OUTPUT_FILES = frozenset({"results.tsv"})
+_OUTPUT_FILES = frozenset({"results.tsv", COMPANION})
 
 
 class Fixed(Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from msgspec import structs
 from consilience.core.errors import ProblemError
 from consilience.core.ports import LoadedProblem
 from consilience.problems import autoresearch, openevolve
+from consilience.problems.companion import with_companion
 from consilience.problems.options import LoadOptions
 from consilience.problems.own import FILE, load_own
 
@@ -44,9 +45,12 @@ def load_problem(path: Path, options: LoadOptions = _NO_OPTIONS) -> LoadedProble
     """
     root = _folder(path)
     layout = detect_layout(root, options)
-    if layout == "autoresearch":
-        return autoresearch.load_autoresearch(root, options)
-    loaded = load_own(root, options) if layout == "own" else openevolve.load_openevolve_folder(root, options)
+    if layout == "own":
+        loaded = load_own(root, options)
+    elif layout == "autoresearch":
+        return with_companion(autoresearch.load_autoresearch(root, options), options)
+    else:
+        loaded = with_companion(openevolve.load_openevolve_folder(root, options), options)
     return structs.replace(loaded, warnings=(*_unused_options(options, layout), *loaded.warnings))
 
 

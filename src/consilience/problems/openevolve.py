@@ -21,8 +21,9 @@ from consilience.core.problem import EvaluatorSpec, Limits, Objective, Problem
 from consilience.core.study import Budget, StudySettings
 from consilience.problems.files import digest_bytes, read_text
 from consilience.problems.foreign import CPU_PER_WALL, data_warnings, read_fixed
+from consilience.problems.interpreters import find_interpreter
 from consilience.problems.openevolve_config import OpenEvolveConfig, read_config
-from consilience.problems.options import LoadOptions, find_interpreter
+from consilience.problems.options import LoadOptions
 from consilience.problems.sources import defines, parse_python
 from consilience.problems.surface import make_surface
 

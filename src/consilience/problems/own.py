@@ -10,10 +10,11 @@ Data flow: problem.toml -> `schema` (shape) -> `checks` (meaning) -> LoadedProbl
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from msgspec import structs
 
 from consilience.core.errors import ProblemError
 from consilience.core.ports import LoadedProblem
@@ -22,8 +23,10 @@ from consilience.core.study import StudySettings
 from consilience.problems import checks
 from consilience.problems.decode import decode
 from consilience.problems.faults import require
-from consilience.problems.files import digest_bytes, digest_files, expand, inside, read_bytes, read_text
-from consilience.problems.options import LoadOptions, find_interpreter
+from consilience.problems.files import digest_bytes, digest_files, expand, inside, read_bytes, read_text, read_toml
+from consilience.problems.granting import missing_warnings, read_grants
+from consilience.problems.interpreters import find_interpreter
+from consilience.problems.options import LoadOptions
 from consilience.problems.schema import DEFAULT_TRIALS, EvaluatorTable, ProblemFile
 from consilience.problems.sources import defines, parse_python
 from consilience.problems.surface import make_surface
@@ -39,24 +42,26 @@ def load_own(root: Path, options: LoadOptions = LoadOptions()) -> LoadedProblem:
         ProblemError: anything in the folder is wrong.
     """
     root = root.resolve()
-    raw = _read_toml(root / FILE)
+    raw = read_toml(root / FILE, FILE)
     table = decode(raw, ProblemFile, FILE)
-    checks.check_objective(table.objective, FILE)
+    objective = checks.read_objective(table.objective, FILE)
     checks.check_limits(table.limits, FILE)
     parameters = tuple(checks.read_parameter(name, raw, FILE) for name, raw in table.parameters.items())
     texts = _artifact_texts(root, table, parameters)
     surface, baseline = make_surface(texts, parameters, (FILE, "artifact.files"))
     support = _read_support(root, table.evaluator)
     _check_disjoint(texts, support, "artifact.files", "the evaluator's files")
+    grants = read_grants(table.sandbox, FILE)
     problem = Problem(
         name=table.name or root.name,
         goal=table.goal,
-        objective=table.objective,
+        objective=objective,
         surface=surface,
         evaluator=_evaluator(table.evaluator, support, texts),
         data=_data(root, table, {*texts, *support}),
         constraints=tuple(checks.read_constraint(text, (FILE, "constraints")) for text in table.constraints),
         limits=table.limits,
+        environment=table.sandbox.environment,
     )
     return LoadedProblem(
         problem=problem,
@@ -65,19 +70,10 @@ def load_own(root: Path, options: LoadOptions = LoadOptions()) -> LoadedProblem:
         study=_study(table),
         support=support,
         interpreter=_interpreter(root, table, options),
+        grants=grants,
         stated=_stated(raw),
+        warnings=missing_warnings(grants),
     )
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    text = read_text(path, (FILE, ""))
-    try:
-        return tomllib.loads(text)
-    except RecursionError as error:
-        raise ProblemError(FILE, "", found="a value nested beyond reading", expected="valid TOML") from error
-    except tomllib.TOMLDecodeError as error:
-        hint = "strings need quotes, and true and false are lower-case"
-        raise ProblemError(FILE, "", found=f"a syntax error: {error}", expected="valid TOML", hint=hint) from error
 
 
 def _artifact_texts(root: Path, table: ProblemFile, parameters: tuple[Parameter, ...]) -> dict[str, str]:
@@ -141,7 +137,9 @@ def _check_disjoint(left: Iterable[str], right: Iterable[str], key: str, other: 
 def _stated(raw: dict[str, Any]) -> tuple[str, ...]:
     seeds = {"study": "seed", "baseline": "baseline_seeds"}
     named = [seeds[key] for key in raw.get("seeds", {})]
-    return (*raw.get("budget", {}), *raw.get("policy", {}), *named, *(["autonomy"] if "autonomy" in raw else []))
+    named += ["autonomy"] if "autonomy" in raw else []
+    named += ["bound"] if "bound" in raw.get("objective", {}) else []
+    return (*raw.get("budget", {}), *raw.get("policy", {}), *named)
 
 
 def _study(table: ProblemFile) -> StudySettings:
@@ -149,7 +147,7 @@ def _study(table: ProblemFile) -> StudySettings:
         budget=checks.read_budget(table.budget, DEFAULT_TRIALS, FILE),
         seed=table.seeds.study,
         autonomy=table.autonomy,
-        policy=checks.read_policy(table.policy, table.seeds, FILE),
+        policy=structs.replace(checks.read_policy(table.policy, table.seeds, FILE), bound=table.objective.bound),
     )
 
 

@@ -14,10 +14,19 @@ from typing import Any
 from msgspec import Struct
 
 from consilience.core.outcome import IsolationLevel
-from consilience.core.problem import EvaluatorKind, Limits, Objective, ParameterType, ParameterValue
+from consilience.core.problem import Direction, EvaluatorKind, Limits, ParameterType, ParameterValue
 from consilience.core.study import Autonomy, ExecutionPolicy
 
 DEFAULT_TRIALS = 100
+
+
+class ObjectiveTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[objective]``: see `core.problem.Objective`; `bound` is policy and not part of the problem's id."""
+
+    metric: str
+    direction: Direction
+    unit: str = ""
+    bound: float | None = None
 
 
 class ArtifactTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,6 +55,16 @@ class EvaluatorTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     command: tuple[str, ...] = ()
     metric_pattern: str = ""
     interpreter: str = ""
+
+
+class SandboxTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[sandbox]``: what a trial may use of this machine; nothing of it where a key is absent. See `granting`."""
+
+    readable: tuple[str, ...] = ()
+    scratch: tuple[str, ...] = ()
+    scratch_mb: int | None = None
+    environment: dict[str, str] = {}
+    gpus: int = 0
 
 
 class BudgetTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,13 +97,14 @@ class PolicyTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class ProblemFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole `problem.toml`. Parameters are decoded one by one, so that errors can name them."""
 
-    objective: Objective
+    objective: ObjectiveTable
     name: str = ""
     goal: str = ""
     autonomy: Autonomy = "sandbox"
     artifact: ArtifactTable = ArtifactTable()
     parameters: dict[str, Any] = {}
     evaluator: EvaluatorTable = EvaluatorTable()
+    sandbox: SandboxTable = SandboxTable()
     data: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     budget: BudgetTable = BudgetTable(trials=DEFAULT_TRIALS)

@@ -1,7 +1,8 @@
 """Contests: a challenger against the incumbent, on paired seeds, until a verdict is due.
 
 Rules:
-    1. Failure first, then constraints, then the gain beyond the noise floor.
+    1. Failure first, then constraints, then plausibility, then the gain beyond the noise floor. The first score
+       beyond the bound ends the contest.
     2. Both sides are run on the same panel of seeds, in the same order; a seed on which the incumbent
        failed is left out, and is not run again.
     3. What was measured in a forked process is measured again in a fresh one before it is accepted.
@@ -40,10 +41,8 @@ class SeedWanted(Struct, frozen=True, kw_only=True):
 
 def contest_step(state: SearchState, challenger: Member, incumbent: Member) -> SeedWanted | VerdictReached:
     """Return the next run that the open contest needs, or its verdict."""
-    if challenger.failure:
-        return _verdict(challenger, incumbent, "discarded", (f"it failed: {challenger.failure}",))
-    if challenger.violation:
-        return _verdict(challenger, incumbent, "discarded", (f"constraint: {challenger.violation}",))
+    if (disqualified := _disqualified(state, challenger, incumbent)) is not None:
+        return disqualified
     seeds = _usable_seeds(state, incumbent)
     if not seeds:
         return _verdict(challenger, incumbent, "discarded", ("the incumbent fails on every seed to compare on",))
@@ -71,6 +70,21 @@ def _accept(
     if relieved:
         reason = f"it holds all constraints; the incumbent does not: {incumbent.violation}"
     return _verdict(challenger, incumbent, _accepted(state.study.autonomy), (reason,), judgement)
+
+
+def _disqualified(state: SearchState, challenger: Member, incumbent: Member) -> VerdictReached | None:
+    """Return the verdict that needs no comparison, if there is one."""
+    if challenger.failure:
+        return _verdict(challenger, incumbent, "discarded", (f"it failed: {challenger.failure}",))
+    if challenger.violation:
+        return _verdict(challenger, incumbent, "discarded", (f"constraint: {challenger.violation}",))
+    implausible = state.implausibility(challenger)
+    return quarantine(challenger, incumbent, implausible) if implausible else None
+
+
+def quarantine(member: Member, incumbent: Member, reason: str) -> VerdictReached:
+    """Return the verdict on a candidate whose score cannot be true."""
+    return _verdict(member, incumbent, "implausible", (reason,))
 
 
 def _accepted(autonomy: Autonomy) -> VerdictName:

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from consilience.core.bodies import EndReason, NoiseMeasured, TrialPurpose, VerdictReached
 from consilience.search.budget import Reservation, exhausted_reason, reserve_trial
-from consilience.search.contest import contest_step
+from consilience.search.contest import contest_step, quarantine
 from consilience.search.noise import noise_floor
 from consilience.search.state import Member, SearchState
 
@@ -48,11 +48,15 @@ class Record(Struct, frozen=True, kw_only=True):
 
 
 class Stop(Struct, frozen=True, kw_only=True):
-    """Nothing more may or can be done."""
+    """Nothing more may or can be done; `hint` says how to mend what stands in the way."""
 
     reason: EndReason
     message: str
+    hint: str = ""
 
+
+_FAULT_HINT = "`consilience show 0` has its log; mend the artifact or the evaluator"
+_BOUND_HINT = "either the bound is wrong (objective.bound in problem.toml, --bound) or the evaluator is: mend that one"
 
 Step = ProposeBaseline | ProposeNext | RunTrial | Record | Stop
 
@@ -61,6 +65,8 @@ def next_step(state: SearchState) -> Step:
     """Return what to do next."""
     if state.baseline is None:
         return ProposeBaseline()
+    if (found := _implausible_step(state, state.baseline)) is not None:
+        return found
     if state.noise is None:
         return _baseline_step(state, state.baseline)
     if state.challenger is not None and state.incumbent is not None:
@@ -72,9 +78,19 @@ def next_step(state: SearchState) -> Step:
     return Stop(reason="budget", message=used_up) if used_up else ProposeNext()
 
 
+def _implausible_step(state: SearchState, baseline: Member) -> Step | None:
+    """Return what a score beyond the bound demands before all else: stop for the baseline, a verdict for others."""
+    if implausible := state.implausibility(baseline):
+        return Stop(reason="failed", message=f"the baseline is implausible: {implausible}", hint=_BOUND_HINT)
+    unmasked = state.unmasked()
+    if unmasked is None or state.incumbent is None:
+        return None
+    return Record(body=quarantine(unmasked, state.incumbent, state.implausibility(unmasked)))
+
+
 def _baseline_step(state: SearchState, baseline: Member) -> Step:
     if state.baseline_fault:
-        return Stop(reason="failed", message=f"the baseline failed: {state.baseline_fault}")
+        return Stop(reason="failed", message=f"the baseline failed: {state.baseline_fault}", hint=_FAULT_HINT)
     policy = state.study.policy
     runs = 1 if policy.deterministic else policy.baseline_seeds
     missing = [seed for seed in map(state.panel_seed, range(runs)) if seed not in baseline.scores]

@@ -22,6 +22,7 @@ from consilience.core.bodies import CandidateProposed
 from consilience.core.chance import derive_stream
 from consilience.core.hypothesis import Hypothesis, Prediction, Proposal
 from consilience.core.ports import ProposalView, Proposer, Scored
+from consilience.core.untrusted import NAME_CHARACTERS, one_capped_line
 from consilience.search.novelty import distance, normal_form
 from consilience.search.state import Member, SearchState
 
@@ -121,7 +122,7 @@ def _offer(state: SearchState, proposal: Proposal, form: str, repeats: int, read
     body = CandidateProposed(
         candidate=artifact_id(proposal.artifact),
         parents=tuple(member.event for member in parents.values()) or _event_of(state.incumbent),
-        hypothesis=replace(proposal.hypothesis, predicted=_predict(state, proposal, parents)),
+        hypothesis=replace(_capped(proposal.hypothesis), predicted=_predict(state, proposal, parents)),
         phase=state.governor.phase,
         normal_form=form,
         novelty=_novelty(state, proposal.artifact, read),
@@ -130,6 +131,16 @@ def _offer(state: SearchState, proposal: Proposal, form: str, repeats: int, read
         coordinates=proposal.coordinates,
     )
     return Offer(body=body, artifact=proposal.artifact)
+
+
+def _capped(hypothesis: Hypothesis) -> Hypothesis:
+    """Hold a hypothesis to its shape, one capped line for each text: it may come from a model."""
+    return replace(
+        hypothesis,
+        target=one_capped_line(hypothesis.target, NAME_CHARACTERS),
+        change=one_capped_line(hypothesis.change),
+        reason=one_capped_line(hypothesis.reason),
+    )
 
 
 def _event_of(member: Member | None) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ Rules:
     1. Only events change it, so a resumed loop stands exactly where the killed one stood.
     2. Nothing in it reads event ids to decide, nor `at`, nor the order of arrival.
     3. Scores are compared under one comparability key only: another key measures its own baseline.
-    4. Cost per event is constant, but for a change of key.
+    4. Cost per event is constant, but for a change of key or bound, and for a quarantine.
+    5. A candidate with a score beyond the bound in force is in quarantine: no incumbent, no parent, no credit.
 
 Data flow: journal -> `apply` -> `engine.next_step`, `proposing`, `contest`.
 """
@@ -16,9 +17,10 @@ import math
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from consilience.core.bodies import (
-    SCORING_PURPOSES,
+    ASIDE,
     CandidateProposed,
     NoiseMeasured,
     PhaseSwitched,
@@ -31,6 +33,7 @@ from consilience.core.bodies import (
 )
 from consilience.core.chance import derive_seed
 from consilience.core.events import Event
+from consilience.core.plausibility import beyond_bound
 from consilience.core.ports import Tried
 from consilience.core.problem import Problem
 from consilience.core.study import StudySettings
@@ -97,7 +100,9 @@ class SearchState:
         self.baseline: Member | None = None
         self.incumbent: Member | None = None
         self.challenger: Member | None = None
+        self.promoted: list[Member] = []
         self.baseline_fault = ""
+        self._bound: float | None = None
 
     def panel_seed(self, index: int) -> int:
         """Return the seed of one place on the panel that all candidates are paired on."""
@@ -109,6 +114,22 @@ class SearchState:
         if self.settings is None:
             raise LookupError("the study has not been configured")
         return self.settings
+
+    def implausibility(self, member: Member) -> str:
+        """Return why a candidate is in quarantine, "" where it is not.
+
+        One that breaks a constraint is not: it has no claim to be good, and is discarded for that.
+        """
+        if self._bound is None or member.violation:
+            return ""
+        reasons = (beyond_bound(self.problem.objective, score, self._bound) for score in member.scores.values())
+        return next(filter(None, reasons), "")
+
+    def unmasked(self) -> Member | None:
+        """Return a candidate that was promoted before a score showed it to be implausible, and is not judged so yet."""
+        if self._bound is None:
+            return None
+        return next((m for m in self.promoted if m.verdict != "implausible" and self.implausibility(m)), None)
 
     def origin_of(self, member: Member) -> Member:
         """Return the candidate around which the space was opened that a member came out of; itself without one."""
@@ -126,14 +147,14 @@ class SearchState:
         match event.body:
             case StudyConfigured() as body:
                 self.settings = body.settings
+                self._sift()
             case RunStarted() as body:
                 self.baseline_fault = ""
                 self._use_key(body.comparability_key)
             case CandidateProposed() as body:
                 self._propose(event, body)
             case TrialStarted() as body:
-                self.started[event.id] = self.in_flight[event.id] = body
-                self.trials += 1
+                self._start(event, body)
             case TrialFinished() as body:
                 self._finish(event, body)
             case TrialCancelled() as body:
@@ -147,6 +168,12 @@ class SearchState:
                 self._judge(body)
             case PhaseSwitched() as body:
                 self.governor.switch(body)
+
+    def _start(self, event: Event, body: TrialStarted) -> None:
+        self.trials += 1
+        self.in_flight[event.id] = body
+        if body.purpose == "recheck" or body.purpose not in ASIDE:
+            self.started[event.id] = body
 
     def _propose(self, event: Event, body: CandidateProposed) -> None:
         member = Member(event=event.id, number=len(self.members), body=body)
@@ -173,8 +200,36 @@ class SearchState:
         self.measured, self.noise = self._floors.pop(key, (None, None))
         self.key = key
         self.tried.clear()
-        self.pool = sorted((m for m in self.members.values() if m.scores and not m.violation), key=self._place)
+        self._fill_pool()
+        self._crown()
+
+    def _fill_pool(self) -> None:
+        good = (m for m in self.members.values() if m.scores and not m.violation and not self.implausibility(m))
+        self.pool = sorted(good, key=self._place)
         del self.pool[POOL_SIZE:]
+
+    def _sift(self) -> None:
+        """Hold every candidate against the bound in force, when it has changed."""
+        if self.study.policy.bound != self._bound:
+            self._bound = self.study.policy.bound
+            self._fill_pool()
+            self._crown()
+
+    def _crown(self) -> None:
+        """Let the last promoted candidate that is plausible be the incumbent; at first the baseline."""
+        plausible = (member for member in reversed(self.promoted) if not self.implausibility(member))
+        self.incumbent = next(plausible, self.baseline)
+
+    def _quarantine(self, member: Member) -> None:
+        """Take a candidate that turned out implausible out of everything that is built on."""
+        body = member.body
+        self.pool = [other for other in self.pool if other is not member]
+        self._crown()
+        points = self.tried.get(body.hypothesis.operator, [])
+        point = (body.space, body.coordinates)
+        self.tried[body.hypothesis.operator] = [
+            replace(tried, score=None) if (tried.space, tried.coordinates) == point else tried for tried in points
+        ]
 
     def _place(self, member: Member) -> tuple[float, int]:
         return (-self.problem.objective.gain(member.mean, 0.0), member.number)
@@ -187,7 +242,7 @@ class SearchState:
             return
         if started.purpose == "recheck":
             self._recheck(event, member, started.seed, body)
-        if started.purpose not in SCORING_PURPOSES:
+        if started.purpose in ASIDE:
             return
         first = not member.evidence
         member.evidence.append(event.id)
@@ -199,6 +254,8 @@ class SearchState:
             self._check_constraints(member, body)
         if first:
             self._remember(member)
+        elif self.implausibility(member):
+            self._quarantine(member)
 
     def _recheck(self, event: Event, member: Member, seed: int, body: TrialFinished) -> None:
         """Compare a fresh run with the one that it repeats."""
@@ -225,7 +282,8 @@ class SearchState:
     def _remember(self, member: Member) -> None:
         """Give the operator its point and score, and keep a good candidate as a possible parent."""
         body = member.body
-        score = None if member.failure or member.violation else member.mean
+        bad = member.failure or member.violation or self.implausibility(member)
+        score = None if bad else member.mean
         tried = Tried(space=body.space, coordinates=body.coordinates, score=score)
         self.tried.setdefault(body.hypothesis.operator, []).append(tried)
         if score is not None:
@@ -237,14 +295,17 @@ class SearchState:
         if member is None:
             return
         member.verdict = body.verdict
+        if body.verdict == "implausible" and member is not self.challenger:
+            return
         self.challenger = None
-        if member.scores:
+        if member.scores and body.verdict != "implausible":
             self.contests += 1
             self._pool_noise(member, promoted=body.verdict == "promoted")
             self.credit.earning(member.body.hypothesis.operator).add_gain(body.figures.get("gain", 0.0))
         promoted = body.verdict == "promoted"
         if promoted:
-            self.incumbent = member
+            self.promoted.append(member)
+            self._crown()
         self.governor.settle(promoted=promoted)
         self.credit.settle(member.body.hypothesis.operator, _reward(member, body))
 
@@ -263,7 +324,7 @@ class SearchState:
 def _reward(member: Member, body: VerdictReached) -> float:
     if body.verdict == "promoted":
         return REWARD_PROMOTED
-    if member.failure or member.violation:
+    if member.failure or member.violation or body.verdict == "implausible":
         return REWARD_FAILED
     gain = body.figures.get("gain", 0.0)
     if gain == 0.0:

@@ -39,10 +39,10 @@ GARBAGE = "def run(seed):\n    return 'a word'\n"
 LITTER = """
 import os, tempfile
 def run(seed):
-    for folder in (os.getcwd(), tempfile.gettempdir()):
+    for folder in (os.getcwd, tempfile.gettempdir):
         for number in range(5):
             try:
-                open(os.path.join(folder, f"litter-{number}"), "w").write("x" * 1000)
+                open(os.path.join(folder(), f"litter-{number}"), "w").write("x" * 1000)
             except OSError:
                 pass
     return 1.5

@@ -17,6 +17,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from consilience.core.canonical import hash_value
@@ -88,6 +89,23 @@ def describe_environment(
         platform_class=platform_class([device.name for device in devices]),
         data=data,
         devices=tuple(f"{device.name}, driver {device.driver}" for device in devices),
+    )
+
+
+def in_wasm(description: EnvironmentDescription, runtime: str) -> EnvironmentDescription:
+    """Describe the same environment with candidates at level `wasm`, which is a class of platform of its own.
+
+    Its Python is another build with another mathematical library: results differ from the machine's own in the
+    last digits (exp, log, pow, gamma; measured), and running times by a factor.
+
+    Args:
+        description: of the machine and of the interpreter, which still runs the evaluator.
+        runtime: what runs candidates.
+    """
+    return msgspec.structs.replace(
+        description,
+        implementation=f"{description.implementation}; candidates: {runtime}",
+        platform_class=platform_class().removesuffix("cpu") + "wasm",
     )
 
 

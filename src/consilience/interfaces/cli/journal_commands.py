@@ -11,7 +11,7 @@ from consilience.core.ports import LoadedProblem
 from consilience.core.problem import Direction
 from consilience.interfaces.cli import options
 from consilience.interfaces.cli.output import emit
-from consilience.interfaces.text import counts, printable
+from consilience.interfaces.text import counts, one_line, printable
 from consilience.node import upkeep
 
 
@@ -40,7 +40,7 @@ def import_(file: Path, direction: Direction | None, folder: str, state: str, as
     with upkeep.open_session(loaded, settings, options.places(), options.passphrase()) as session:
         imported = upkeep.import_results(session, file)
     verb = "already there" if imported.known else "imported"
-    text = f"{imported.rows} rows of {imported.metric} {verb}: {counts(imported.statuses)}"
+    text = f"{imported.rows} rows of {one_line(imported.metric)} {verb}: {counts(imported.statuses)}"
     emit(imported, lambda console: console.print(text), as_json=as_json)
     return EXIT_DONE
 
@@ -79,7 +79,7 @@ def cancel(trial: int | None, folder: str, state: str, as_json: bool) -> int:  #
 def backup(destination: Path, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
     """Copy the journal to DESTINATION, consistently, also during a run."""
     size = upkeep.backup(options.state_of(folder, state), destination)
-    text = f"{size} bytes in {destination}"
+    text = one_line(f"{size} bytes in {destination}", 0)
     emit({"file": str(destination), "bytes": size}, lambda console: console.print(text), as_json=as_json)
     return EXIT_DONE
 

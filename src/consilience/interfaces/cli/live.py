@@ -186,13 +186,17 @@ def tell(session: Session, event: Event) -> str:
         case NoiseMeasured() as body:
             floor = "deterministic" if body.deterministic else f"noise floor {number(body.deviation)}"
             return f"baseline {metric} {number(body.mean)}, {floor}"
+        case VerdictReached() as body if body.verdict == "implausible":
+            row = session.trials.candidates[body.candidate]
+            change = one_line(row.hypothesis.change, 70)
+            return f"QUARANTINED as implausible: {one_line(' '.join(body.reasons), 160)}; by {change}"
         case VerdictReached() as body if body.verdict in {"promoted", "escalated"}:
             candidate = session.trials.candidates[body.candidate]
             gain = signed(body.figures.get("gain"))
             change = one_line(candidate.hypothesis.change, 70)
             return f"{body.verdict}: {metric} {number(body.figures.get('mean'))} ({gain}) by {change}"
         case PhaseSwitched() as body:
-            return f"now {body.phase}: {body.reason}"
+            return f"now {body.phase}: {one_line(body.reason, 160)}"
     return ""
 
 
@@ -209,6 +213,7 @@ def _json_line(session: Session, event: Event) -> dict[str, Any] | None:
                 "status": row.status,
                 "score": body.metrics.get(metric),
                 "reason": body.failure.reason if body.failure else None,
+                "isolation": body.isolation,
             }
         case VerdictReached() as body:
             return {"type": "verdict", "event": event.id, "verdict": body.verdict, "reasons": body.reasons}

@@ -25,6 +25,8 @@ COMMANDS = {
     "apply": "study_commands",
     "export": "study_commands",
     "replay": "study_commands",
+    "trial": "trial_commands",
+    "rerun": "trial_commands",
     "verify": "journal_commands",
     "import": "journal_commands",
     "cancel": "journal_commands",

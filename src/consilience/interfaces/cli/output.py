@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from consilience.core.errors import ConsilienceError
-from consilience.interfaces.text import printable
+from consilience.core.untrusted import escape_json
+from consilience.interfaces.text import one_line, printable
 
 ENVELOPE_VERSION = 1
 _PIPE_WIDTH = 200
@@ -47,19 +48,19 @@ def emit(data: Any, show: Callable[[Console], None], *, as_json: bool) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print one line of JSON, at once."""
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    """Print one line of JSON, at once; what acts on a terminal or hides is escaped, as all else that is shown."""
+    sys.stdout.write(escape_json(msgspec.json.encode(value).decode()) + "\n")
     sys.stdout.flush()
 
 
 def warn(text: str) -> None:
     """Print one line of warning on stderr."""
-    sys.stderr.write(f"warning: {printable(text)}\n")
+    sys.stderr.write(f"warning: {one_line(text, 0)}\n")
 
 
 def note(text: str) -> None:
     """Print one line of information on stderr."""
-    sys.stderr.write(f"{printable(text)}\n")
+    sys.stderr.write(f"{one_line(text, 0)}\n")
 
 
 def print_error(error: ConsilienceError, *, as_json: bool) -> None:
@@ -68,9 +69,14 @@ def print_error(error: ConsilienceError, *, as_json: bool) -> None:
         fields = {"kind": error.kind, "message": error.message, "hint": error.hint}
         print_json({"v": ENVELOPE_VERSION, "error": fields})
         return
-    sys.stderr.write(f"error: {printable(error.message)}\n")
+    sys.stderr.write(f"error: {_indented(error.message)}\n")
     if error.hint:
-        sys.stderr.write(f"  mend: {printable(error.hint)}\n")
+        sys.stderr.write(f"  mend: {_indented(error.hint)}\n")
+
+
+def _indented(text: str) -> str:
+    """Return harmless text whose further lines cannot pass for lines of ours."""
+    return printable(text.strip()).replace("\n", "\n    ")
 
 
 def table(title: str, *columns: str) -> Table:

@@ -18,8 +18,8 @@ from consilience.domains.catalogue import builtin_names, copy_builtin
 from consilience.interfaces.cli import options
 from consilience.interfaces.cli.live import choose_face
 from consilience.interfaces.cli.output import emit, note, print_json, table
-from consilience.interfaces.cli.showing import held, show_summary
-from consilience.interfaces.text import one_line, printable
+from consilience.interfaces.cli.showing import show_summary
+from consilience.interfaces.text import held, one_line, printable
 from consilience.node import reports
 from consilience.node.doctor import examine
 from consilience.node.findings import Finding
@@ -40,6 +40,7 @@ _RESULTS = "results.tsv"
 @click.option("--seed", help="Seed of every random choice.")
 @click.option("--minimum-isolation", help="strong, restricted or none.")
 @click.option("--execution", help="fresh, fork or auto: how candidates are started.")
+@click.option("--bound", help="Best score that can be true; what is beyond it is quarantined. none takes it away.")
 @click.option("--durability", help="full or normal.")
 @click.option("--key", help="Key file.")
 @click.option("--state", help="Folder of the journal.")
@@ -149,10 +150,10 @@ def init(folder: str, source: str, as_json: bool) -> int:  # noqa: FBT001  click
     files = sorted(str(path) for path in destination.iterdir())
 
     def show(console: Console) -> None:
-        console.print(f"made {folder}:")
+        console.print(f"made {one_line(folder, 0)}:")
         for path in files:
-            console.print(f"  {path}")
-        console.print(f"next: consilience run {folder}")
+            console.print(f"  {one_line(path, 0)}")
+        console.print(f"next: consilience run {one_line(folder, 0)}")
 
     emit({"folder": folder, "files": files}, show, as_json=as_json)
     return EXIT_DONE
@@ -165,7 +166,7 @@ def init(folder: str, source: str, as_json: bool) -> int:  # noqa: FBT001  click
 @options.with_layout
 @options.with_json
 def doctor(folder: str | None, as_json: bool, **flags: Any) -> int:  # noqa: FBT001  click's
-    """Say what works here, what is missing and how to mend it; with FOLDER, run its baseline once."""
+    """Say what works here, what is missing and how to mend it; with FOLDER, what its baseline needs and was denied."""
     layout = options.take_layout(flags)
     loaded = options.load(folder, layout) if folder else None
     settings = options.resolve_settings(loaded, flags)
@@ -197,7 +198,7 @@ def config(folder: str | None, show_origin: bool, as_json: bool) -> int:  # noqa
     def show(console: Console) -> None:
         made = table("", "setting", "value", *(["origin"] if show_origin else []), "meaning")
         for item in settings.resolved.values():
-            value = "-" if item.value in (None, "") else str(item.value)
+            value = "-" if item.value in (None, "") else one_line(str(item.value), 0)
             made.add_row(item.name, value, *([item.origin] if show_origin else []), item.meaning)
         console.print(made)
 

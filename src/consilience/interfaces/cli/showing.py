@@ -6,36 +6,32 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from consilience.core.outcome import Isolation
 from consilience.interfaces.cli.output import table
-from consilience.interfaces.text import counts, duration, number, one_line, printable, signed
+from consilience.interfaces.text import counts, duration, held, number, one_line, printable, signed, weaknesses
 from consilience.journal.views.leaderboard import BoardRow
 from consilience.journal.views.trials import TrialRow
+from consilience.node.repeats import Repeat
 from consilience.node.reports import BoardReport, Summary, TrialReport
 
 _SHORT = 10
+_MOST_CHANGES = 20  # of an environment that are worth showing
 _DIFF_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
-
-
-def held(isolation: Isolation) -> str:
-    """Say how candidates are held, in few words."""
-    return f"{isolation.level} ({isolation.domain}{', gpu' if isolation.gpu else ''})"
 
 
 def show_summary(console: Console, found: Summary, difference: str) -> None:
     """Print how a study stands, with the diff of its best candidate."""
-    unit = f" {found.unit}" if found.unit else ""
+    unit = f" {one_line(found.unit, 20)}" if found.unit else ""
     floor = "deterministic" if found.deterministic else f"noise floor {number(found.noise_floor)}"
     made = table("", "", "")
     made.show_header = False
-    made.add_row("problem", f"{printable(found.name)} ({found.direction} {found.metric})")
+    made.add_row("problem", f"{one_line(found.name)} ({found.direction} {one_line(found.metric)})")
     made.add_row("baseline", f"{number(found.baseline)}{unit} ({floor})")
     made.add_row("best", f"{number(found.best)}{unit}, trial {found.best_trial}, mean of {found.best_runs} run(s)")
     made.add_row("gain", f"{signed(found.gain)}{unit}{_in_floors(found)}")
     made.add_row("trials", f"{found.trials}: {counts(found.outcomes)}")
     made.add_row("verdicts", counts(found.verdicts))
     made.add_row("used", f"{duration(found.wall_ms)} of time, {duration(found.cpu_ms)} CPU in trials")
-    made.add_row("state", f"{found.state}: {printable(found.message)}" if found.message else found.state)
+    made.add_row("state", f"{found.state}: {one_line(found.message, 300)}" if found.message else found.state)
     console.print(made)
     if difference:
         console.print(f"\nchange of trial {found.best_trial} against the baseline:")
@@ -55,15 +51,20 @@ def _in_floors(found: Summary) -> str:
 
 def show_diff(console: Console, difference: str) -> None:
     """Print a unified diff in colour."""
-    for line in difference.splitlines():
+    for line in difference.removesuffix("\n").split("\n"):
         console.print(Text(printable(line), style=_DIFF_COLOURS.get(line[:1], "")))
 
 
 def show_board(console: Console, report: BoardReport, top: int) -> None:
     """Print one ranking for each comparability key, and foreign records apart."""
     for key, rows in report.rankings.items():
-        title = f"{printable(report.name)}: {report.direction} {report.metric}, comparability {key[:_SHORT]}"
-        _show_ranking(console, title, rows, top)
+        title = f"{one_line(report.name)}: {report.direction} {one_line(report.metric)}, comparability {key[:_SHORT]}"
+        apart = report.quarantined.get(key, [])
+        if rows or not apart:
+            _show_ranking(console, title, rows, top)
+        if apart:
+            _show_quarantine(console, apart, top)
+        _show_legend(console, [*rows[:top], *apart[:top]])
     if len(report.rankings) > 1:
         console.print("Results under different comparability keys are not ranked together.")
     if report.records:
@@ -73,13 +74,34 @@ def show_board(console: Console, report: BoardReport, top: int) -> None:
 
 
 def _show_ranking(console: Console, title: str, rows: list[BoardRow], top: int) -> None:
-    made = table(title, "place>", "trial>", "candidate", "mean>", "bound>", "runs>", "failed>", "verdict", "operator")
+    figures = ("mean>", "bound>", "runs>", "failed>")
+    made = table(title, "place>", "trial>", "candidate", *figures, "verdict", "operator", "isolation")
     for row in rows[:top]:
-        figures = (number(row.mean), number(row.bound), str(row.runs), str(row.failures))
-        made.add_row(str(row.place), str(row.trial), row.candidate[:_SHORT], *figures, _verdict(row), row.operator)
+        shown = (number(row.mean), number(row.bound), str(row.runs), str(row.failures), _verdict(row))
+        named = (one_line(row.operator, 40), _held(row))
+        made.add_row(str(row.place), str(row.trial), row.candidate[:_SHORT], *shown, *named)
     console.print(made)
     if len(rows) > top:
         console.print(f"... and {len(rows) - top} more (--top {len(rows)})")
+
+
+def _show_quarantine(console: Console, rows: list[BoardRow], top: int) -> None:
+    title = f"QUARANTINED, not ranked: {len(rows)} with a score beyond the bound. Look at each: consilience show TRIAL"
+    made = table(title, "trial>", "candidate", "verdict", "isolation", "why")
+    for row in rows[:top]:
+        made.add_row(str(row.trial), row.candidate[:_SHORT], row.verdict, _held(row), one_line(row.implausible, 120))
+    console.print(made)
+
+
+def _held(row: BoardRow) -> str:
+    return held(row.isolation) if row.isolation else "-"
+
+
+def _show_legend(console: Console, rows: list[BoardRow]) -> None:
+    """Say what the stars mean, once for each reason."""
+    lines = dict.fromkeys(line for row in rows if row.isolation for line in weaknesses(row.isolation))
+    for line in lines:
+        console.print(f"* {line}", soft_wrap=True)
 
 
 def _verdict(row: BoardRow) -> str:
@@ -94,7 +116,7 @@ def _show_records(console: Console, report: BoardReport, top: int) -> None:
     for record in report.records:
         statuses[record.status] = statuses.get(record.status, 0) + 1
     title = f"foreign records (not verified here): {len(report.records)} rows, {counts(statuses)}"
-    made = table(title, "place>", "commit", f"{report.records[0].metric}>", "status", "description")
+    made = table(title, "place>", "commit", f"{one_line(report.records[0].metric, 40)}>", "status", "description")
     for place, record in enumerate(ranked[:top], start=1):
         made.add_row(
             str(place), one_line(record.label, 12), number(record.value), record.status, one_line(record.description)
@@ -109,7 +131,7 @@ def show_trial(console: Console, report: TrialReport) -> None:
     made.show_header = False
     made.add_row("trial", f"{row.number} ({row.purpose}, seed {row.seed})")
     made.add_row("candidate", row.candidate)
-    made.add_row("operator", f"{row.operator} on {one_line(report.target)}" if report.target else row.operator)
+    made.add_row("operator", _on_target(row.operator, report.target))
     made.add_row("change", one_line(row.change, 160))
     made.add_row("reason", one_line(report.reason, 160))
     made.add_row("predicted", report.predicted or "-")
@@ -117,16 +139,27 @@ def show_trial(console: Console, report: TrialReport) -> None:
     made.add_row("line", " -> ".join(str(number_) for number_ in report.line))
     _add_outcome(made, row)
     if report.verdict is not None:
-        made.add_row("verdict", report.verdict.body.verdict)
+        made.add_row("verdict", _marked(report.verdict.body.verdict))
         for reason in report.verdict.body.reasons:
             made.add_row("", one_line(reason, 200))
     made.add_row("events", f"{row.proposed_event[:16]} {row.started_event[:16]} {row.finished_event[:16]}")
     console.print(made)
     _show_others(console, report.others)
+    if report.repeats:
+        console.print()
+        show_repeats(console, report.repeats)
     for title, text in (("feedback", report.feedback), ("log", report.log)):
         if text:
             console.print(f"\n{title} (untrusted text):")
             console.print(Text(printable(text)))
+
+
+def _marked(verdict: str) -> str:
+    return f"{verdict} (QUARANTINED: never promoted, never built on)" if verdict == "implausible" else verdict
+
+
+def _on_target(operator: str, target: str) -> str:
+    return f"{one_line(operator, 40)} on {one_line(target)}" if target else one_line(operator, 40)
 
 
 def _add_outcome(made: Table, row: TrialRow) -> None:
@@ -140,7 +173,33 @@ def _add_outcome(made: Table, row: TrialRow) -> None:
     made.add_row("used", f"{used.wall_ms} ms, {used.cpu_ms} ms CPU, {used.memory_kb // 1024} MB")
     if row.isolation is not None:
         made.add_row("isolation", held(row.isolation))
+        for line in weaknesses(row.isolation):
+            made.add_row("", f"* {line}")
     made.add_row("environment", row.environment[:16])
+
+
+def show_repeats(console: Console, repeats: list[Repeat]) -> None:
+    """Print each re-run beside the trial that it repeats, what differs, and the environment where that differs."""
+    made = table("re-runs", "trial>", "again as>", "seed>", "metric", "then>", "now>", "difference>", "noise>", "")
+    for repeat in repeats:
+        named = (str(repeat.trial), str(repeat.number), str(repeat.seed))
+        if not repeat.metrics:
+            ended = (repeat.before or "a score", repeat.after or "a score")
+            made.add_row(*named, "outcome", *ended, "-", "-", "equal" if repeat.same else "DIFFERS")
+        for one in repeat.metrics:
+            values = (number(one.before), number(one.after), signed(one.difference), number(one.allowed))
+            agreement = "DIFFERS" if one.agreement == "differs" else one.agreement
+            made.add_row(*named, one_line(one.metric, 40), *values, agreement)
+            named = ("", "", "")
+    console.print(made)
+    for repeat in repeats:
+        if not repeat.same:
+            console.print(f"trial {repeat.trial} DIFFERS: {one_line(repeat.reason, 400)}", soft_wrap=True)
+    changes = dict.fromkeys(line for repeat in repeats for line in repeat.environment)
+    for line in list(changes)[:_MOST_CHANGES]:
+        console.print(f"environment: {one_line(line, 160)}", soft_wrap=True)
+    if len(changes) > _MOST_CHANGES:
+        console.print(f"... and {len(changes) - _MOST_CHANGES} more differences of the environment (--json has all)")
 
 
 def _show_others(console: Console, others: list[TrialRow]) -> None:

@@ -73,7 +73,9 @@ def _show_events(console: Console, events: list[tuple[int, Event]]) -> None:
     for place, event in events:
         at = datetime.fromtimestamp(event.fields.at / _MILLISECONDS, UTC).strftime("%Y-%m-%d %H:%M:%S")
         body = one_line(msgspec.json.encode(event.fields.body).decode(), 110)
-        console.print(Text(f"{place:>6} {event.id[:10]} {at} {event.fields.kind:<18} {body}"), soft_wrap=True)
+        console.print(
+            Text(f"{place:>6} {event.id[:10]} {at} {one_line(event.fields.kind, 40):<18} {body}"), soft_wrap=True
+        )
 
 
 @click.command()
@@ -108,8 +110,8 @@ def apply(trial: str | None, branch: str, folder: str, state: str, as_json: bool
 
 
 def _applied(applied: Applied) -> str:
-    where = f"branch {applied.target} ({applied.commit[:10]})" if applied.commit else "the working tree"
-    return f"trial {applied.trial} is in {where}: {', '.join(applied.files)}"
+    where = f"branch {one_line(applied.target)} ({applied.commit[:10]})" if applied.commit else "the working tree"
+    return f"trial {applied.trial} is in {where}: {one_line(', '.join(applied.files), 0)}"
 
 
 @click.command()
@@ -120,7 +122,7 @@ def export(destination: Path, folder: str, state: str, as_json: bool) -> int:  #
     with options.open_reader(folder, state) as reader:
         rows = export_trials(reader, destination)
     data = {"file": str(destination), "rows": rows}
-    emit(data, lambda console: console.print(f"{rows} rows in {destination}"), as_json=as_json)
+    emit(data, lambda console: console.print(one_line(f"{rows} rows in {destination}", 0)), as_json=as_json)
     return EXIT_DONE
 
 

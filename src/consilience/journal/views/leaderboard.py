@@ -5,10 +5,12 @@ Rules:
        not lead. Ties go to more runs, then to the earlier candidate.
     2. A candidate that breaks a constraint stands behind all that hold them.
     3. Only results that share a comparability key are ranked together; foreign records never are.
+    4. A candidate with a score beyond the bound in force has no place: it is listed apart, in quarantine.
+    5. Re-runs and holdout trials are evidence about a score, not scores: they move nothing here.
 
 Source: one-sided 95 % bound of a mean with known spread, mean - 1.645 * s / sqrt(n); s is the noise floor.
 
-Data flow: trial.finished, noise.measured, verdict.reached -> here -> `board`.
+Data flow: study.configured, trial.finished, noise.measured, verdict.reached -> here -> `board`.
 """
 
 from __future__ import annotations
@@ -19,21 +21,32 @@ from collections import defaultdict
 from msgspec import Struct
 
 from consilience.core.bodies import (
-    SCORING_PURPOSES,
+    ASIDE,
     CandidateProposed,
     NoiseMeasured,
+    StudyConfigured,
     TrialFinished,
     TrialStarted,
     VerdictReached,
 )
 from consilience.core.events import Event
+from consilience.core.outcome import Isolation, weaker
+from consilience.core.plausibility import beyond_bound
 from consilience.core.problem import Constraint, Objective
 
 _ONE_SIDED_95 = 1.645
 
 
 class BoardRow(Struct, frozen=True, kw_only=True):
-    """A candidate's place. `bound` is the worse end of the interval around `mean`; `trial` its first trial."""
+    """A candidate's place.
+
+    Attributes:
+        place: from 1; 0 in quarantine.
+        trial: its first trial.
+        bound: the worse end of the interval around `mean`.
+        isolation: the weakest that any of its runs had.
+        implausible: why it is in quarantine; "" where it is not.
+    """
 
     place: int
     trial: int
@@ -46,6 +59,8 @@ class BoardRow(Struct, frozen=True, kw_only=True):
     verdict: str
     operator: str
     events: tuple[str, ...]
+    isolation: Isolation | None = None
+    implausible: str = ""
 
 
 class _Standing:
@@ -59,6 +74,7 @@ class _Standing:
         self.violates = False
         self.verdict = ""
         self.events: list[str] = []
+        self.isolation: Isolation | None = None
 
 
 class LeaderboardView:
@@ -71,13 +87,14 @@ class LeaderboardView:
         self._started: dict[str, TrialStarted] = {}
         self._keys: dict[str, dict[str, _Standing]] = defaultdict(dict)
         self._spread = 0.0
+        self._best_true: float | None = None
 
     def apply(self, event: Event) -> None:
         """Take one more event."""
         body = event.body
         if isinstance(body, CandidateProposed):
             self._candidates[event.id] = body
-        elif isinstance(body, TrialStarted):
+        elif isinstance(body, TrialStarted) and body.purpose not in ASIDE:
             self._started[event.id] = body
         elif isinstance(body, TrialFinished):
             self._finish(event, body)
@@ -85,6 +102,8 @@ class LeaderboardView:
             self._spread = body.deviation
         elif isinstance(body, VerdictReached):
             self._judge(event, body)
+        elif isinstance(body, StudyConfigured):
+            self._best_true = body.settings.policy.bound
 
     def keys(self) -> tuple[str, ...]:
         """Return the comparability keys that have results, in order of first result."""
@@ -92,17 +111,29 @@ class LeaderboardView:
 
     def rows(self, key: str) -> list[BoardRow]:
         """Return the ranking under one key, best first; candidates without a score come last."""
-        standings = sorted(self._keys.get(key, {}).values(), key=self._rank)
-        return [self._row(place, standing) for place, standing in enumerate(standings, start=1)]
+        plausible = (standing for standing in self._keys.get(key, {}).values() if not self._implausible(standing))
+        return [self._row(place, standing) for place, standing in enumerate(sorted(plausible, key=self._rank), start=1)]
+
+    def quarantined(self, key: str) -> list[BoardRow]:
+        """Return the candidates with a score beyond the bound, in order of their first trial."""
+        caught = [standing for standing in self._keys.get(key, {}).values() if self._implausible(standing)]
+        return [self._row(0, standing) for standing in sorted(caught, key=lambda standing: standing.trial)]
+
+    def _implausible(self, standing: _Standing) -> str:
+        if self._best_true is None or standing.violates:
+            return ""
+        reasons = (beyond_bound(self._objective, score, self._best_true) for score in standing.scores)
+        return next(filter(None, reasons), "")
 
     def _finish(self, event: Event, body: TrialFinished) -> None:
         started = self._started.get(body.started)
         candidate = self._candidates.get(started.proposed) if started else None
-        if started is None or candidate is None or started.purpose not in SCORING_PURPOSES:
+        if started is None or candidate is None or started.purpose in ASIDE:
             return
         standing = self._keys[body.comparability_key].setdefault(started.proposed, _Standing(candidate))
         standing.trial = started.number if standing.trial < 0 else standing.trial
         standing.events.append(event.id)
+        standing.isolation = weaker(standing.isolation, body.isolation) if standing.isolation else body.isolation
         if body.failure is None:
             standing.scores.append(body.metrics[self._objective.metric])
             standing.violates |= not all(constraint.holds(body.metrics) for constraint in self._constraints)
@@ -146,4 +177,6 @@ class LeaderboardView:
             verdict=standing.verdict or ("baseline" if not standing.candidate.parents else "open"),
             operator=standing.candidate.hypothesis.operator,
             events=tuple(standing.events),
+            isolation=standing.isolation,
+            implausible=self._implausible(standing),
         )

@@ -33,7 +33,7 @@ class Child:
     """
 
     def __init__(self, starter: Starter, answers: Callable[[int], Source], *, log_keep: int | None = None) -> None:
-        ends = [os.pipe2(os.O_CLOEXEC) for _ in range(3)]
+        ends = [os.pipe() for _ in range(3)]
         (to_read, to_write), (out_read, out_write), (log_read, log_write) = ends
         try:
             self._process = starter(to_read, out_write, log_write)

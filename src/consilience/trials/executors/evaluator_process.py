@@ -21,11 +21,13 @@ from consilience.core.ports import LoadedProblem
 from consilience.trials.executors import folders, interpreters
 from consilience.trials.executors.child import Child, line_channel
 from consilience.trials.executors.classify import capped, ended_badly
+from consilience.trials.executors.grants import home_links
 from consilience.trials.executors.messages import NotPlainError, decode_line, encode_line
 from consilience.trials.executors.pipes import Lines, Pump
 from consilience.trials.executors.trusted import start_trusted
 from consilience.trials.harness import script_arguments
 from consilience.trials.sandbox.confinement import ConfinedProcess, Exit
+from consilience.trials.sandbox.spawn import make_links
 
 START_SECONDS = 120.0  # imports of heavy libraries from a cold disk
 LINE_KB = 64 * 1024  # arguments for a candidate may be large; the owner's code is trusted with our memory
@@ -142,6 +144,7 @@ class EvaluatorProcess:
         scratch = self._folder / ".tmp"
         folders.write_files(self._folder, self._loaded.support)
         folders.link_data(self._folder, self._loaded)
+        make_links(str(self._folder), home_links(self._loaded.grants, Path.home()))
         scratch.mkdir()
         self._child = Child(self._spawn, line_channel(LINE_KB))
         self._child.join(self._pump)
@@ -159,7 +162,7 @@ class EvaluatorProcess:
     def _spawn(self, stdin: int, stdout: int, stderr: int) -> ConfinedProcess:
         environment = interpreters.child_environment(str(self._folder), str(self._folder / ".tmp"))
         argv = [interpreters.executable_of(self._loaded.interpreter), "-s", *script_arguments("evaluator")]
-        extra = interpreters.ONE_THREAD | interpreters.hash_seed(0)
+        extra = interpreters.ONE_THREAD | interpreters.hash_seed(0) | self._loaded.problem.environment
         return start_trusted(argv, self._folder, environment | extra, (stdin, stdout, stderr))
 
 

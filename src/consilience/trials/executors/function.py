@@ -55,7 +55,12 @@ class FunctionExecutor:
         self._pump = Pump()
         self._interpreter = inspect_interpreter(executable_of(loaded.interpreter))
         self._evaluator = EvaluatorProcess(loaded, work_dir, self._pump)
-        plan = Plan(interpreter=self._interpreter, limits=loaded.problem.limits, preload=preloads(loaded.baseline))
+        plan = Plan(
+            interpreter=self._interpreter,
+            limits=loaded.problem.limits,
+            preload=preloads(loaded.baseline),
+            grants=loaded.grants,
+        )
         self._warm = Warm(sandbox, plan, work_dir, execution)
 
     @property

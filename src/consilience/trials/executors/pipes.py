@@ -123,10 +123,11 @@ class Lines(Source):
 
 
 class ExitWatch(Source):
-    """Becomes `closed` when the process has ended (a pidfd; Linux 5.3)."""
+    """Becomes `closed` when the process has ended."""
 
-    def __init__(self, pidfd: int) -> None:
-        super().__init__(pidfd)
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor  # never read, and a kernel queue cannot be made non-blocking
+        self.closed = False
 
     def read(self) -> None:
         """Note the end. The process stays a zombie until its owner reaps it."""

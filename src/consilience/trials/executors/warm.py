@@ -42,7 +42,7 @@ class Warm:
         self._zygote: Zygote | None = None
         self._broken = 0
         self._uncharged_ms = 0
-        self.reason = "the policy says so" if policy == "fresh" else _lacks(sandbox)
+        self.reason = "the policy says so" if policy == "fresh" else _lacks(sandbox, plan)
         if policy == "fork" and self.reason:
             raise _refusal(self.reason)
 
@@ -115,12 +115,14 @@ def _imports(text: str) -> Iterable[str]:
             yield node.module
 
 
-def _lacks(sandbox: Sandbox) -> str:
+def _lacks(sandbox: Sandbox, plan: Plan) -> str:
     """Say why candidates cannot be forked in this sandbox, or ""."""
     if LEVEL_RANK[sandbox.level] < LEVEL_RANK["restricted"]:
         return f"level {sandbox.level} does not confine a forked process"
     if landlock_abi() < REQUIRED_ABI:
         return f"a forked process is confined by Landlock, of which ABI {REQUIRED_ABI} or later is needed"
+    if plan.grants.scratch or plan.grants.gpus:
+        return "the problem's own writable places and devices would be shared between candidates"
     return ""
 
 

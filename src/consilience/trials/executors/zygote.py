@@ -23,8 +23,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from consilience.core.ports import Grants
 from consilience.core.problem import Limits
 from consilience.trials.executors import folders, interpreters
+from consilience.trials.executors.grants import home_links
 from consilience.trials.executors.interpreters import Interpreter
 from consilience.trials.harness import HARNESS, script_arguments
 from consilience.trials.sandbox.command import LAUNCHER
@@ -63,12 +65,14 @@ class Plan(Struct, frozen=True, kw_only=True):
         interpreter: the Python that runs candidates.
         limits: a candidate's; those of the warm process follow from them.
         preload: modules that candidates import.
-        scratch_mb: size of the place for a candidate's files.
+        grants: what the problem opens of this machine.
+        scratch_mb: size of the place for a candidate's files, where the grants name none.
     """
 
     interpreter: Interpreter
     limits: Limits
     preload: tuple[str, ...] = ()
+    grants: Grants = Grants()
     scratch_mb: int = 64
 
 
@@ -173,7 +177,8 @@ class Zygote:
             "preload": plan.preload,
             "launcher": str(Path(LAUNCHER).parent),
             "arena": str(self.arena),
-            "confine": fork_settings(sandbox.interpreter, (str(HARNESS),), str(self.arena)),
+            "links": home_links(plan.grants, Path.home()),
+            "confine": fork_settings(sandbox.interpreter, (str(HARNESS), *plan.grants.readable), str(self.arena)),
         }
 
     def _hear(self, seconds: float) -> Word:

@@ -31,8 +31,7 @@ def main() -> None:
 
 def serve(start: dict[str, Any], receive: Callable[[], Any], send: Callable[[Any], None]) -> None:
     """Import the program at the first call, and answer until the channel closes."""
-    sys.path[:] = start["path"]
-    sys.prefix = sys.exec_prefix = start["prefix"]
+    _find_modules(start)
     call = receive()
     if call is None:
         return
@@ -40,6 +39,15 @@ def serve(start: dict[str, Any], receive: Callable[[], Any], send: Callable[[Any
     while call is not None:
         _reply(send, failure or _answer(program, call))
         call = receive()
+
+
+def _find_modules(start: dict[str, Any]) -> None:
+    """Look for modules where the problem's interpreter does; under WASI, beside the program and where we do."""
+    if harness_wire.WASI:
+        sys.path[:] = [*start["path"], *sys.path]  # of those, only the program's folders exist there
+        return
+    sys.path[:] = start["path"]
+    sys.prefix = sys.exec_prefix = start["prefix"]
 
 
 def _reply(send: Callable[[Any], None], answer: dict[str, Any]) -> None:

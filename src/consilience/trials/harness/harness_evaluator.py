@@ -108,7 +108,8 @@ def _prepare(start: dict[str, Any]) -> None:
     """Set the evaluator's own limits, end with the recorder, and put its folder on the path."""
     _die_with_parent()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (start["memory_bytes"], resource.getrlimit(resource.RLIMIT_AS)[1]))
+    if sys.platform == "linux":  # macOS takes no limit of the address space
+        resource.setrlimit(resource.RLIMIT_AS, (start["memory_bytes"], resource.getrlimit(resource.RLIMIT_AS)[1]))
     sys.path[:0] = start["path"]
 
 
@@ -184,4 +185,5 @@ def _peak_kb() -> int:
             status = file.read()
         return int(status.split(b"VmHWM:", 1)[1].split()[0])
     except (OSError, IndexError, ValueError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak // 1024 if sys.platform == "darwin" else peak  # bytes there, kB elsewhere

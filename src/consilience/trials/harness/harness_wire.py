@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FIRST_PRIVATE_DESCRIPTOR = 100  # far from what programs open, and below the sandbox's limit on open files
 ANSWER, LOG = 1, 2
+_EPERM, _ENOMEM = 1, 12  # as the recorder's system numbers them (errno(3))
+WASI = sys.platform == "wasi"
 LARGEST_SEED = 2**32  # NumPy's legacy generator takes what is below
 
 
@@ -28,6 +30,8 @@ def open_channel() -> tuple[Callable[[], Any], Callable[[Any], None]]:
     `receive` gives the next line's value, or None at the end. Afterwards descriptor 0 reads nothing and
     descriptor 1 is the log.
     """
+    if WASI:
+        return _standard_channel()
     import fcntl  # noqa: PLC0415 - only needed here, before foreign code
 
     inward = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, FIRST_PRIVATE_DESCRIPTOR)
@@ -39,6 +43,14 @@ def open_channel() -> tuple[Callable[[], Any], Callable[[Any], None]]:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # so that a killed program leaves a log
     decode, encode = _codec()
     return _receiver(open(inward, "rb", closefd=False), decode), _sender(outward, encode)
+
+
+def _standard_channel() -> tuple[Callable[[], Any], Callable[[Any], None]]:
+    """Return the channel where descriptors cannot be moved: 0 and 1 stay, and what is printed goes to the log."""
+    inward, sys.stdin = sys.stdin.buffer, None
+    sys.stdout = sys.__stdout__ = sys.stderr  # type: ignore[misc,assignment]
+    decode, encode = _codec()
+    return _receiver(inward, decode), _sender(ANSWER, encode)
 
 
 def _codec() -> tuple[Callable[[str], Any], Callable[[Any], str]]:
@@ -134,8 +146,20 @@ def describe(error: BaseException) -> dict[str, Any]:
     except BaseException:  # noqa: BLE001 - the exception's own __str__ is foreign code
         text = "(its text cannot be read)"
     number = getattr(error, "errno", None)
-    return {
-        "type": type(error).__name__,
-        "message": text[:2000],
-        "errno": number if type(number) is int else 0,
-    }
+    number = number if type(number) is int else 0
+    if WASI:
+        text, number = _abroad(error, text, number)
+    return {"type": type(error).__name__, "message": text[:2000], "errno": number}
+
+
+def _abroad(error: BaseException, text: str, number: int) -> tuple[str, int]:
+    """Say what an exception under WASI means to the recorder, whose error numbers are others.
+
+    What WASI lacks (sockets, processes) is refused there as it is by a sandbox elsewhere.
+    """
+    import errno  # noqa: PLC0415 - only failing programs pay for it
+
+    if isinstance(error, ModuleNotFoundError):
+        text += " (isolation level wasm has the standard library only)"
+    refused = (errno.EPERM, errno.EACCES, errno.EROFS, errno.ENOTSUP)
+    return text, _EPERM if number in refused else _ENOMEM if number == errno.ENOMEM else 0

@@ -60,7 +60,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # a collection in the child would else copy every page of ours
     _tell(control, {"ready": True, "cpu_ms": round(1000 * time.process_time())})
-    while _serve_one(control, start["arena"], confine):
+    while _serve_one(control, start, confine):
         pass
 
 
@@ -94,7 +94,7 @@ def _load(start: dict[str, Any]) -> None:
     harness_wire.seed_all(0)  # loads NumPy's generators, which it keeps back until they are asked for
 
 
-def _serve_one(control: socket.socket, arena: str, confine: Confine) -> bool:
+def _serve_one(control: socket.socket, start: dict[str, Any], confine: Confine) -> bool:
     """Run one child from fork to end; False when the recorder is gone."""
     packet, descriptors, _flags, _address = socket.recv_fds(control, 64, STREAMS)
     if not packet or len(descriptors) != STREAMS:
@@ -102,14 +102,14 @@ def _serve_one(control: socket.socket, arena: str, confine: Confine) -> bool:
     before = time.process_time()
     pid = os.fork()
     if pid == 0:
-        _become_candidate(control, descriptors, arena, confine)
+        _become_candidate(control, descriptors, start, confine)
     for descriptor in descriptors:
         os.close(descriptor)
     watch = os.pidfd_open(pid)
     socket.send_fds(control, [b'{"started":true}'], [watch])
     os.close(watch)
     _pid, status, used = os.wait4(pid, 0)
-    _empty(arena)
+    _empty(start["arena"])
     own = time.process_time() - before
     cpu_ms = round(1000 * (used.ru_utime + used.ru_stime + own))
     _tell(control, {"status": os.waitstatus_to_exitcode(status), "cpu_ms": cpu_ms, "memory_kb": used.ru_maxrss})
@@ -121,7 +121,7 @@ def _tell(control: socket.socket, message: dict[str, Any]) -> None:
     control.send(json.dumps(message).encode())
 
 
-def _become_candidate(control: socket.socket, descriptors: list[int], arena: str, confine: Confine) -> None:
+def _become_candidate(control: socket.socket, descriptors: list[int], start: dict[str, Any], confine: Confine) -> None:
     """Confine this child and serve the candidate. Never returns."""
     code = FAILED
     try:
@@ -134,7 +134,7 @@ def _become_candidate(control: socket.socket, descriptors: list[int], arena: str
         receive, send = harness_wire.open_channel()
         first = receive()
         if first is not None:
-            _make_places(arena, first.pop("files"))
+            _make_places(start["arena"], first.pop("files"), start["links"])
             limit(first.pop("rlimit"))
             _forget(first["own_modules"])
             harness_candidate.serve(first, receive, send)
@@ -156,11 +156,15 @@ def _forget(names: list[str]) -> None:
             sys.modules.pop(name, None)
 
 
-def _make_places(arena: str, files: dict[str, str]) -> None:
+def _make_places(arena: str, files: dict[str, str], links: dict[str, str]) -> None:
     """Make the candidate's folders, write its files and go there."""
     program = arena + "/program"
     os.mkdir(arena + "/scratch", 0o700)  # noqa: PTH102 - pathlib is not imported otherwise
     os.mkdir(program, 0o700)  # noqa: PTH102
+    for name, target in links.items():
+        link = f"{arena}/scratch/{name}"
+        os.makedirs(os.path.dirname(link), exist_ok=True)  # noqa: PTH103, PTH120
+        os.symlink(target, link)  # noqa: PTH211
     for path, text in files.items():
         target = f"{program}/{path}"
         os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120

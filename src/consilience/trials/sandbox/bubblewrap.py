@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from consilience.core.outcome import IsolationLevel
-from consilience.trials.sandbox.command import LAUNCHER, Command, limit_settings, parse_command
+from consilience.trials.sandbox.command import LAUNCHER, Command, environment_settings, limit_settings, parse_command
 from consilience.trials.sandbox.confinement import Confinement
 from consilience.trials.sandbox.interpreter import Interpreter
 from consilience.trials.sandbox.limits import resource_limits, tree_ceiling
@@ -40,7 +40,7 @@ class BubblewrapSandbox:
     level: IsolationLevel = "strong"
 
     def __init__(self, binary: str, interpreter: Interpreter) -> None:
-        self._binary = binary
+        self.binary = binary
         self.interpreter = interpreter
 
     def start(self, confinement: Confinement, *, stdin: int, stdout: int, stderr: int) -> HeldProcess:
@@ -53,18 +53,27 @@ class BubblewrapSandbox:
         """
         require_paths(confinement)
         command = parse_command(confinement.argv, self.interpreter.executable)
-        profile = FilterProfile(may_fork=confinement.may_fork, may_exec=True)
-        inner = command.line(self.interpreter.executable, _settings(confinement, command))
         with Settings() as settings:
             arguments = settings.holding(bubblewrap_arguments(confinement, self.interpreter))
-            seccomp = settings.holding(build_filter(profile, platform.machine()))
+            options, orders = self._filtered(confinement, command, settings)
+            inner = command.line(self.interpreter.executable, (*_settings(confinement), *orders))
             process = spawn(
-                [self._binary, "--args", str(arguments), "--seccomp", str(seccomp), "--", *inner],
+                [self.binary, "--args", str(arguments), *options, "--", *inner],
                 Streams(stdin, stdout, stderr),
                 environment={},
                 descriptors=settings.descriptors,
             )
         return HeldProcess(process, ceiling=tree_ceiling(confinement))
+
+    def _filtered(
+        self, confinement: Confinement, command: Command, settings: Settings
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return what puts the seccomp filter on: bwrap's options, and the launcher's last settings."""
+        profile = FilterProfile(may_fork=confinement.may_fork, may_exec=True)
+        seccomp = settings.holding(build_filter(profile, platform.machine()))
+        may_exec = confinement.may_fork or command.form == "exec"
+        orders = () if may_exec else (f"seccomp={build_exec_denial(platform.machine()).hex()}",)
+        return ("--seccomp", str(seccomp)), orders
 
 
 def bubblewrap_arguments(confinement: Confinement, interpreter: Interpreter) -> Iterator[str]:
@@ -80,6 +89,8 @@ def bubblewrap_arguments(confinement: Confinement, interpreter: Interpreter) -> 
             yield from ("--symlink", str(Path(path).readlink()), path)
         else:
             yield from (option, path, path)
+    for name, target in confinement.links.items():
+        yield from ("--symlink", target, f"{confinement.scratch}/{name}")
     shared = ("/dev/shm", "/tmp") if confinement.hosts_candidates else ()  # noqa: S108 - the sandbox's own
     for path in (*shared, "/dev", "/"):
         yield from ("--remount-ro", path)
@@ -94,7 +105,7 @@ def _mounts(confinement: Confinement, interpreter: Interpreter) -> list[tuple[st
     mounts += [("--ro-bind", path) for path in (LAUNCHER, *confinement.readable)]
     mounts += [("--bind", path) for path in confinement.writable]
     mounts += [("--dev-bind", path) for path in confinement.devices]
-    mounts.append(("--tmpfs", confinement.scratch))
+    mounts += [("--tmpfs", path) for path in (confinement.scratch, *confinement.own_scratch)]
     mounts += [("--tmpfs", path) for path in hidden_folders(interpreter)]
     return sorted(mounts, key=lambda mount: len(Path(mount[1]).parts))
 
@@ -120,9 +131,7 @@ def _is_top_link(path: str) -> bool:
     return len(Path(path).parts) == len(("/", "lib")) and Path(path).is_symlink()
 
 
-def _settings(confinement: Confinement, command: Command) -> tuple[str, ...]:
-    limits = limit_settings(resource_limits(confinement, count_tasks=True))
+def _settings(confinement: Confinement) -> tuple[str, ...]:
     unset = () if "PWD" in confinement.environment else ("unset=PWD",)  # bwrap adds it
-    if confinement.may_fork or command.form == "exec":
-        return (*unset, *limits)
-    return (*unset, *limits, f"seccomp={build_exec_denial(platform.machine()).hex()}")
+    limits = limit_settings(resource_limits(confinement, count_tasks=True))
+    return (*unset, *limits, *environment_settings(confinement.late_environment))

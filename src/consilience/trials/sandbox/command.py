@@ -53,3 +53,8 @@ def parse_command(argv: tuple[str, ...], interpreter: str) -> Command:
 def limit_settings(pairs: tuple[tuple[int, int], ...]) -> tuple[str, ...]:
     """Return resource limits as the launcher's settings."""
     return tuple(f"rlimit={number}:{value}" for number, value in pairs)
+
+
+def environment_settings(variables: dict[str, str]) -> tuple[str, ...]:
+    """Return variables as the launcher's settings."""
+    return tuple(f"env={name}={value}" for name, value in variables.items())

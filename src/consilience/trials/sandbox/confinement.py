@@ -28,8 +28,12 @@ class Confinement(Struct, frozen=True, kw_only=True):
         writable: host folders that it may write and that the caller removes.
         scratch: an existing empty folder that it may fill up to `scratch_mb` (TMPDIR); nothing in it is kept.
         work_dir: where it starts.
-        environment: its whole environment.
+        environment: its whole environment, but for `late_environment`.
+        late_environment: the problem's own variables, set when all limits are in force: no loader or interpreter
+            of ours obeys them.
         limits: wall time is the caller's to enforce; CPU, memory and output are set here.
+        own_scratch: absolute paths that are to be writable and empty, whatever the host has there; nothing is kept.
+        links: symbolic links to make in `scratch` before it starts: path below it, to what it leads.
         may_fork: whether it may start processes (a whole program may, a called candidate may not).
         hosts_candidates: it is a warm process of ours that forks candidates, each under limits of its own: its tree
             is not watched, and nothing but `scratch` can be written, so that nothing is left for the next one.
@@ -45,6 +49,9 @@ class Confinement(Struct, frozen=True, kw_only=True):
     readable: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
     environment: dict[str, str] = {}
+    late_environment: dict[str, str] = {}
+    own_scratch: tuple[str, ...] = ()
+    links: dict[str, str] = {}
     may_fork: bool = False
     hosts_candidates: bool = False
     scratch_mb: int = 64

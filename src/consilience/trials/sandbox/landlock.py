@@ -23,14 +23,14 @@ from pathlib import Path
 
 from consilience.core.errors import EnvironmentLacksError
 from consilience.core.outcome import IsolationLevel
-from consilience.trials.sandbox.command import LAUNCHER, Command, limit_settings, parse_command
+from consilience.trials.sandbox.command import LAUNCHER, Command, environment_settings, limit_settings, parse_command
 from consilience.trials.sandbox.confinement import Confinement
 from consilience.trials.sandbox.interpreter import Interpreter
 from consilience.trials.sandbox.limits import is_watched, resource_limits
 from consilience.trials.sandbox.plain import start_below_warden
 from consilience.trials.sandbox.process import HeldProcess
 from consilience.trials.sandbox.seccomp import FilterProfile, build_filter
-from consilience.trials.sandbox.spawn import Streams, require_paths, spawn
+from consilience.trials.sandbox.spawn import Streams, make_links, require_paths, spawn
 
 REQUIRED_ABI = 6
 SPARE_USER = 65534
@@ -71,6 +71,8 @@ class LandlockSandbox:
             EnvironmentLacksError: a path does not exist, or the spare user cannot reach it.
         """
         require_paths(confinement)
+        _refuse_own_scratch(confinement)
+        make_links(confinement.scratch, confinement.links)
         if os.getuid() == 0:
             _hand_over(confinement)
         command = parse_command(confinement.argv, self.interpreter.executable)
@@ -86,6 +88,7 @@ class LandlockSandbox:
         root = os.getuid() == 0
         return (
             *limit_settings(resource_limits(confinement, count_tasks=root)),
+            *environment_settings(confinement.late_environment),
             *((f"uid={SPARE_USER}",) if root else ()),
             "with-parent=1",
             *(f"landlock={rights}:{path}" for path, rights in landlock_rules(confinement, self.interpreter)),
@@ -111,6 +114,15 @@ def unreachable(path: str) -> str:
         if not folder.stat().st_mode & _OTHERS_MAY_ENTER:
             return str(folder)
     return ""
+
+
+def _refuse_own_scratch(confinement: Confinement) -> None:
+    """Say that a folder of the host cannot be replaced by an empty one here: nothing can be mounted."""
+    if confinement.own_scratch:
+        raise EnvironmentLacksError(
+            f"isolation level restricted cannot offer {confinement.own_scratch[0]} as scratch: it mounts nothing",
+            hint="name scratch places below ~ (they lie in the trial's own folder then), or install bubblewrap",
+        )
 
 
 def _hand_over(confinement: Confinement) -> None:

@@ -7,7 +7,8 @@ Rules:
 
 Data flow: ``launcher.py KEY=VALUE... -- FORM TARGET ARGUMENT...`` -> limits -> script, code, module or exec.
 Keys: ``rlimit`` NUMBER:VALUE, ``uid`` NUMBER, ``landlock`` RIGHTS:PATH, ``seccomp`` HEX, ``unset`` NAME,
-``with-parent`` 1 (die with it).
+``with-parent`` 1 (die with it), ``env`` NAME=VALUE (for the target only), ``observe`` DESCRIPTOR:NUMBER:HEX (a
+filter whose listener is sent through this socket; NUMBER is that of the seccomp call).
 """
 
 from __future__ import annotations
@@ -15,10 +16,15 @@ from __future__ import annotations
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ctypes
+
 FAILED = 125
 
 _PR_SET_PDEATHSIG, _SIGKILL = 1, 9
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
+_SECCOMP_SET_MODE_FILTER, _SECCOMP_NEW_LISTENER = 1, 8
 _PR_SET_NO_NEW_PRIVS = 38
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same numbers on every architecture
 _ALL_FILE_RIGHTS = 0xFFFF  # bits 0 to 15: every filesystem right of Landlock's ABI 5 and later
@@ -28,6 +34,7 @@ _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS = 3
 _PATH_BENEATH = 1
 _BYTES_OF_AN_INSTRUCTION = 8
 _TYPE_BITS, _FOLDER = 0o170000, 0o040000  # of a file's mode
+_SEARCH_PATH = "PYTHONPATH="
 
 # Imports below stay inside functions: each process pays only for what it was asked to do.
 
@@ -97,14 +104,45 @@ def enter_ruleset(opened: list[tuple[int, int]]) -> None:
     os.close(ruleset)
 
 
-def _apply_seccomp(instructions: bytes) -> None:
+def _program(instructions: bytes) -> ctypes.Structure:
+    """Return a ``struct sock_fprog`` over packed instructions."""
     import ctypes  # noqa: PLC0415
 
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
-    program = Program(len(instructions) // _BYTES_OF_AN_INSTRUCTION, instructions)
+    return Program(len(instructions) // _BYTES_OF_AN_INSTRUCTION, instructions)
+
+
+def _apply_seccomp(instructions: bytes) -> None:
+    import ctypes  # noqa: PLC0415
+
+    program = _program(instructions)
     _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program))
+
+
+def _send_listener(order: str) -> None:
+    """Put on the filter that asks a listener, and hand the listener to who waits at the other end of the socket."""
+    import ctypes  # noqa: PLC0415
+    import socket  # noqa: PLC0415
+
+    descriptor, number, instructions = order.split(":")
+    program = _program(bytes.fromhex(instructions))
+    channel = socket.socket(fileno=int(descriptor))
+    listener = _call(int(number), _SECCOMP_SET_MODE_FILTER, _SECCOMP_NEW_LISTENER, ctypes.byref(program))
+    socket.send_fds(channel, [b"listener"], [listener])
+    os.close(listener)
+    channel.close()
+
+
+def _give(variables: list[str]) -> None:
+    """Set the problem's own variables; a search path for modules counts at once, as if it had been there before."""
+    for variable in variables:
+        name, _, value = variable.partition("=")
+        os.environ[name] = value
+    added = next((variable for variable in variables if variable.startswith(_SEARCH_PATH)), "")[len(_SEARCH_PATH) :]
+    if added and not sys.flags.ignore_environment:
+        sys.path[:0] = [os.path.abspath(place) for place in added.split(":") if place]  # noqa: PTH100
 
 
 def limit(settings: dict[str, list[str]]) -> None:
@@ -122,6 +160,10 @@ def limit(settings: dict[str, list[str]]) -> None:
         enter_ruleset(open_rules(settings["landlock"]))
     for instructions in settings.get("seccomp", []):
         _apply_seccomp(bytes.fromhex(instructions))
+    for order in settings.get("observe", []):
+        _send_listener(order)
+    if "env" in settings:
+        _give(settings["env"])
 
 
 def _parse(arguments: list[str]) -> tuple[dict[str, list[str]], str, list[str]]:

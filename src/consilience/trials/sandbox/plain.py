@@ -11,12 +11,12 @@ Data flow: Confinement -> launcher's settings -> warden -> launcher -> target.
 from __future__ import annotations
 
 from consilience.core.outcome import IsolationLevel
-from consilience.trials.sandbox.command import limit_settings, parse_command
+from consilience.trials.sandbox.command import environment_settings, limit_settings, parse_command
 from consilience.trials.sandbox.confinement import Confinement
 from consilience.trials.sandbox.interpreter import Interpreter
 from consilience.trials.sandbox.limits import resource_limits, whole_tree_ceiling
 from consilience.trials.sandbox.process import HeldProcess
-from consilience.trials.sandbox.spawn import Settings, Streams, require_paths, spawn, warden_line
+from consilience.trials.sandbox.spawn import Settings, Streams, make_links, require_paths, spawn, warden_line
 
 
 class PlainSandbox:
@@ -34,8 +34,10 @@ class PlainSandbox:
             EnvironmentLacksError: a path of the confinement does not exist, or nothing can be started.
         """
         require_paths(confinement)
+        make_links(confinement.scratch, confinement.links)
         command = parse_command(confinement.argv, self.interpreter.executable)
-        limits = limit_settings(resource_limits(confinement, count_tasks=False))
+        variables = environment_settings(confinement.late_environment)
+        limits = (*limit_settings(resource_limits(confinement, count_tasks=False)), *variables)
         return start_below_warden(
             command.line(self.interpreter.executable, limits), confinement, Streams(stdin, stdout, stderr)
         )

@@ -31,13 +31,22 @@ from consilience.trials.sandbox.mends import UNSAFE_MEND, mend_for
 from consilience.trials.sandbox.plain import PlainSandbox
 from consilience.trials.sandbox.seccomp import MACHINES
 from consilience.trials.sandbox.tools import Tools, find_tools
+from consilience.trials.sandbox.wasm import WasmSandbox
+from consilience.trials.sandbox.wasm_canaries import run_wasm_canaries
+from consilience.trials.sandbox.wasm_module import WasmTools
+
+_NOT_ON_WINDOWS = "the recorder's pipes and the journal's locks are made for Unix"
 
 
 class LevelReport(Struct, frozen=True, kw_only=True):
-    """One attempt at a level. `tool` is the bubblewrap used, `reason` and `mend` are "" where it held."""
+    """One attempt at a level.
+
+    `tool` is the bubblewrap used, `wasm` what level `wasm` used; `reason` and `mend` are "" where it held.
+    """
 
     level: IsolationLevel
     tool: str = ""
+    wasm: WasmTools = WasmTools()
     canaries: tuple[Canary, ...] = ()
     reason: str = ""
     mend: str = ""
@@ -93,12 +102,23 @@ def open_sandbox(probe: Probe) -> Sandbox:
     inspected = inspect_interpreter(probe.interpreter)
     held = next((report for report in probe.reports if report.held), None)
     if held is None:
-        return PlainSandbox(inspected)
+        return unsafe_sandbox(probe.interpreter)
+    if held.level == "wasm":
+        return WasmSandbox(held.wasm, inspected)
     return BubblewrapSandbox(held.tool, inspected) if held.level == "strong" else LandlockSandbox(inspected)
 
 
 def unsafe_sandbox(interpreter: str) -> Sandbox:
-    """Return level `none`, for a user who asked for it by name."""
+    """Return level `none`, for a user who asked for it by name.
+
+    Raises:
+        EnvironmentLacksError: not on Linux: nothing there ends what a program starts.
+    """
+    if platform.system() != "Linux":
+        raise EnvironmentLacksError(
+            f"programs without a sandbox are not run on {platform.system()}: their descendants could not be found",
+            hint=mend_for("wasm", Tools()),
+        )
     return PlainSandbox(inspect_interpreter(interpreter))
 
 
@@ -137,8 +157,14 @@ def require_level(probe: Probe, minimum: IsolationLevel) -> None:
 
 
 def _attempts(interpreter: Interpreter, tools: Tools) -> Iterator[LevelReport]:
+    yield from _native_attempts(interpreter, tools)
+    yield _wasm_attempt(interpreter, tools)
+
+
+def _native_attempts(interpreter: Interpreter, tools: Tools) -> Iterator[LevelReport]:
     if platform.system() != "Linux" or platform.machine() not in MACHINES:
-        yield _failed("strong", f"there is no sandbox for {platform.system()} on {platform.machine()}", tools)
+        here = f"{platform.system()} on {platform.machine()}"
+        yield _failed("strong", f"there is no sandbox of the system's own for {here}", tools)
         return
     for binary in tools.bubblewrap:
         yield _attempt(BubblewrapSandbox(binary, interpreter), interpreter, tools, binary)
@@ -151,15 +177,34 @@ def _attempts(interpreter: Interpreter, tools: Tools) -> Iterator[LevelReport]:
         yield _attempt(LandlockSandbox(interpreter), interpreter, tools)
 
 
+def _wasm_attempt(interpreter: Interpreter, tools: Tools) -> LevelReport:
+    if platform.system() == "Windows":
+        return LevelReport(level="wasm", reason=_NOT_ON_WINDOWS, mend="Run consilience in WSL 2, which is a Linux.")
+    if tools.wasm.lacks:
+        return _failed("wasm", tools.wasm.lacks, tools)
+    try:
+        canaries = run_wasm_canaries(WasmSandbox(tools.wasm, interpreter), interpreter.executable)
+    except EnvironmentLacksError as error:
+        return LevelReport(level="wasm", reason=error.message, mend=error.hint)
+    reason = _lost(canaries)
+    mend = mend_for("wasm", tools) if reason else ""
+    return LevelReport(level="wasm", wasm=tools.wasm, canaries=canaries, reason=reason, mend=mend)
+
+
 def _attempt(sandbox: Sandbox, interpreter: Interpreter, tools: Tools, binary: str = "") -> LevelReport:
     try:
         canaries = run_canaries(sandbox, interpreter.executable)
     except EnvironmentLacksError as error:
         return _failed(sandbox.level, error.message, tools)
-    lost = [f"{canary.name} ({canary.detail})" for canary in canaries if not canary.held]
-    reason = f"canaries did not hold: {lost[0]}" + (f" and {len(lost) - 1} more" if lost[1:] else "") if lost else ""
-    mend = mend_for(sandbox.level, tools) if lost else ""
+    reason = _lost(canaries)
+    mend = mend_for(sandbox.level, tools) if reason else ""
     return LevelReport(level=sandbox.level, tool=binary, canaries=canaries, reason=reason, mend=mend)
+
+
+def _lost(canaries: tuple[Canary, ...]) -> str:
+    """Name the first canary that did not hold and count the rest; "" where all held."""
+    lost = [f"{canary.name} ({canary.detail})" for canary in canaries if not canary.held]
+    return f"canaries did not hold: {lost[0]}" + (f" and {len(lost) - 1} more" if lost[1:] else "") if lost else ""
 
 
 def _failed(level: IsolationLevel, reason: str, tools: Tools) -> LevelReport:
@@ -182,12 +227,17 @@ def _cache_key(interpreter: str, tools: Tools) -> str:
         {
             "boot": boot.read_text().strip() if boot.exists() else "",
             "tools": tools,
-            "binaries": [[path, Path(path).stat().st_mtime_ns // 1_000_000] for path in tools.bubblewrap],
+            "binaries": [[path, _modified(path)] for path in tools.bubblewrap],
             "interpreter": inspect_interpreter(interpreter),
             "package": version("consilience"),
-            "user": os.getuid(),
+            "user": os.getuid() if hasattr(os, "getuid") else -1,
+            "wasm": _modified(tools.wasm.python),
         }
     )[:32]
+
+
+def _modified(path: str) -> int:
+    return Path(path).stat().st_mtime_ns // 1_000_000 if Path(path).is_file() else 0
 
 
 def _keep(file: Path, data: bytes) -> None:

@@ -14,7 +14,6 @@ Data flow: subprocess.Popen -> HeldProcess <- Watchdog (every 50 ms where forkin
 from __future__ import annotations
 
 import os
-import resource
 import select
 import signal
 import subprocess
@@ -28,6 +27,11 @@ from msgspec import Struct
 
 from consilience.trials.sandbox.confinement import Exit
 from consilience.trials.sandbox.proctree import Usage, children, descendants, state, usage
+
+try:
+    import resource
+except ImportError:  # Windows, where nothing here is started: `probe` says so
+    resource = None  # type: ignore[assignment]
 
 _T = TypeVar("_T")
 _SIGNAL_BASE = 128  # a helper reports a child killed by signal N as exit code 128 + N

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-_TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
-_PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
+_TICK_MS = 1000 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.0
+_PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024 if hasattr(os, "sysconf") else 0
 _STATE, _FIRST_TIME, _LAST_TIME, _STARTED = 0, 11, 15, 19  # of stat's fields after the name: state; utime to cstime
 
 

@@ -34,6 +34,7 @@ _RETURN = 0x06
 
 _ALLOW = 0x7FFF0000
 _KILL = 0x80000000
+_ASK = 0x7FC00000  # SECCOMP_RET_USER_NOTIF: a listener answers
 _ERRNO = 0x00050000
 _EPERM = _ERRNO | 1
 _ENOSYS = _ERRNO | 38
@@ -47,6 +48,8 @@ _CLONE_NAMESPACES = 0x7E020000  # NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEW
 _AF_UNIX = 1
 _SOCK_STREAM = 1
 _SOCK_TYPE_MASK = 0xF
+_AT_EMPTY_PATH = 0x1000
+_EMPTY_PATH_FLAGS = {"newfstatat": 3, "statx": 2}  # which argument holds the flags
 _TIOCSTI = 0x5412
 _TIOCLINUX = 0x541C
 
@@ -190,6 +193,28 @@ def build_filter(profile: FilterProfile, machine: str) -> bytes:
     """
     column = MACHINES.index(machine)
     return _pack([*_head(machine), *_checked_calls(profile, column), *_plain_calls(column), _return(_EPERM)])
+
+
+@cache
+def build_observing_filter(profile: FilterProfile, machine: str, watched: tuple[str, ...]) -> bytes:
+    """Return a filter that asks its listener where `build_filter` refuses, and about each watched call.
+
+    Args:
+        profile: what is granted beyond the common list.
+        machine: one of MACHINES.
+        watched: calls of the list; those about a file that is open already (AT_EMPTY_PATH) pass unasked.
+    """
+    column = MACHINES.index(machine)
+    asked = [part for name in watched for part in _when_number(CALLS[name][column], _asking_body(name))]
+    rest = [*_checked_calls(profile, column), *_plain_calls(column), _return(_EPERM)]
+    return _pack([*_head(machine), *asked, *(_return(_ASK) if part == _return(_EPERM) else part for part in rest)])
+
+
+def _asking_body(name: str) -> list[Instruction]:
+    index = _EMPTY_PATH_FLAGS.get(name)
+    if index is None:
+        return [_return(_ASK)]
+    return [_argument(index), (_JUMP_ANY_BIT, 0, 1, _AT_EMPTY_PATH), _return(_ALLOW), _return(_ASK)]
 
 
 @cache

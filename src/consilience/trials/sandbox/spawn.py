@@ -61,6 +61,11 @@ class Settings:
         os.lseek(descriptor, 0, os.SEEK_SET)
         return descriptor
 
+    def adopting(self, descriptor: int) -> int:
+        """Take over an open descriptor, for the child to inherit, and return it."""
+        self._open.append(descriptor)
+        return descriptor
+
     def kept_copy(self, descriptor: int) -> int:
         """Return another descriptor of the same file, which the caller closes."""
         return os.dup(descriptor)
@@ -104,6 +109,29 @@ def warden_line(line: Iterable[str], environment: dict[str, str], settings: Sett
     orders = settings.holding([str(len(command)), *command, *entries])
     report = settings.holding(b"")
     return [sys.executable, "-I", "-S", WARDEN, str(orders), str(report)], report
+
+
+def make_links(folder: str, links: dict[str, str]) -> None:
+    """Make links in a folder of ours that serves as home; what is there already stays.
+
+    Args:
+        folder: nothing that is confined has written in it yet.
+        links: path below it, to what it leads.
+
+    Raises:
+        EnvironmentLacksError: the folder cannot be written.
+    """
+    for name, target in links.items():
+        link = Path(folder, name)
+        if os.path.lexists(link):
+            continue
+        try:
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target)
+        except OSError as error:
+            raise EnvironmentLacksError(
+                f"the sandbox cannot start: {link} cannot be made: {error.strerror}", hint="free some space"
+            ) from error
 
 
 def require_paths(confinement: Confinement) -> None:

@@ -8,6 +8,7 @@ Rules:
 from __future__ import annotations
 
 import importlib
+import platform
 import shutil
 import subprocess
 from functools import cache
@@ -15,26 +16,42 @@ from functools import cache
 from msgspec import Struct
 
 from consilience.trials.sandbox.landlock import landlock_abi
+from consilience.trials.sandbox.wasm_module import WasmTools, find_wasm
 
 _ASK_SECONDS = 10
 
 
 class Tools(Struct, frozen=True, kw_only=True):
-    """Paths of bwrap in the order to try, their versions as they state them, and the Landlock ABI (0 for none)."""
+    """What there is.
+
+    Attributes:
+        bubblewrap: paths of bwrap in the order to try.
+        versions: theirs, as they state them.
+        landlock_abi: 0 for none.
+        wasm: CPython-WASI and wasmtime.
+    """
 
     bubblewrap: tuple[str, ...] = ()
     versions: tuple[str, ...] = ()
     landlock_abi: int = 0
+    wasm: WasmTools = WasmTools()
 
 
 @cache
-def find_tools() -> Tools:
-    """Look for the system's bwrap, then the packaged one."""
+def find_tools(python_wasm: str = "") -> Tools:
+    """Look for the system's bwrap, then the packaged one; for Landlock; for CPython-WASI.
+
+    Args:
+        python_wasm: a user's own CPython-WASI; "" takes the packaged one.
+    """
+    if platform.system() != "Linux":
+        return Tools(wasm=find_wasm(python_wasm))
     found = [path for path in (shutil.which("bwrap"), _packaged()) if path]
     return Tools(
         bubblewrap=tuple(found),
         versions=tuple(_version(path) for path in found),
         landlock_abi=landlock_abi(),
+        wasm=find_wasm(python_wasm),
     )
 
 
