@@ -56,7 +56,7 @@ CANDIDATE = artifact(PROGRAM)
 def run_trials(way: str, count: int) -> list[float]:
     """Run trials one way in this process and return each one's wall time in seconds, without the first."""
     if way == "fork":
-        vars(zygote)["fork_settings"] = lambda *_: ForkSettings((), (), {})  # this process ends with the round
+        vars(zygote)["fork_settings"] = lambda *_: ForkSettings((), (), ())  # this process ends with the round
     sandbox = unsafe_sandbox(sys.executable) if way == "fresh" else strongest_sandbox(sys.executable)
     execution: ExecutionPolicy = "fork" if way.startswith("fork") else "fresh"
     loaded = msgspec.structs.replace(split_problem(EVALUATOR), baseline=CANDIDATE)

@@ -14,6 +14,8 @@ PROMISED = {
     "01_first_problem.py": ("every hash, signature and link holds", "is in the working tree: root.py"),
     "02_openevolve_folder.py": ("domain 'shared-process'", "# EVOLVE-BLOCK-END"),
     "03_ask_and_tell.py": ("noise floor", "'grind': 'medium'", "domain: 'told'"),
+    "04_score_a_function.py": ("of the answers in 60 trials", "non_finite", "right = 0 in"),
+    "05_time_a_function.py": ("noise floor", "wall_speedup", "trip_seconds"),
     "00_minimal.py": ("the incumbent:",),
 }
 SCRIPTS = [*sorted((ROOT / "docs" / "tutorials").glob("*.py")), *sorted((ROOT / "examples").glob("*.py"))]

@@ -53,3 +53,13 @@ def test_overhead_smoke() -> None:
     assert report["rows"][0]["in_trials_ms"][0] > 1  # a candidate's interpreter is never free
     assert report["burned_ms"] >= 25  # of 50; nothing, if sandboxed CPU escaped
     assert "not run" in done.stderr
+
+
+@pytest.mark.slow
+def test_channel_smoke() -> None:
+    line = [sys.executable, ROOT / "benchmarks" / "channel.py", "--smoke", "--json"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert [row["call"] for row in report["rows"]] == ["array", "list", "nothing"]
+    assert report["gain"] > 3  # 35 to 49 were measured; a busy machine blurs three rounds

@@ -105,18 +105,110 @@ def test_chance_at_import_follows_the_seed_too(make: Make) -> None:
     assert first == again != other
 
 
-def test_numpy_arguments_and_results_become_plain_data(make: Make) -> None:
+def test_numpy_arrays_stay_arrays_and_lists_stay_lists(make: Make) -> None:
     executor = make(
         "import numpy as np\n"
         "def evaluate(candidate, seed):\n"
-        "    got = candidate.call('run', np.arange(4).reshape(2, 2), scale=np.float32(0.5))\n"
-        "    assert got == [[0.0, 0.5], [1.0, 1.5]], got\n"
-        "    return np.float64(sum(map(sum, got)))\n"
+        "    rows = np.arange(4, dtype='>i2').reshape(2, 2).T\n"
+        "    more = {'deep': [np.zeros((0, 3), bool)]}\n"
+        "    got = candidate.call('run', rows, [1, 2], scale=np.float32(0.5), more=more)\n"
+        "    assert type(got['rows']) is np.ndarray and got['rows'].dtype == np.float64, got\n"
+        "    assert got['rows'].tolist() == [[0.0, 1.0], [0.5, 1.5]], got\n"
+        "    assert got['rows'].flags.owndata and got['rows'].flags.writeable\n"
+        "    assert type(got['list']) is list and type(got['total']) is int, got\n"
+        "    assert got['empty'].shape == (0, 3) and got['empty'].dtype == bool\n"
+        "    return got['rows'].sum()\n"
     )
     program = (
-        "import numpy as np\ndef run(rows, scale):\n    assert type(rows) is list\n    return np.array(rows) * scale\n"
+        "import numpy as np\n"
+        "def run(rows, numbers, scale, more):\n"
+        "    assert type(rows) is np.ndarray and rows.dtype == np.int16 and rows.flags.writeable\n"
+        "    assert type(numbers) is list and type(scale) is float\n"
+        "    return {'rows': rows * scale, 'list': numbers, 'total': rows.sum(), 'empty': more['deep'][0]}\n"
     )
     assert run(executor, program).metrics == {"score": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "words"),
+    [
+        ("np.array([1.0, np.nan])", "non_finite", "Out of range float values"),
+        ("[np.array(1 + 1j * np.inf)]", "non_finite", "Out of range float values"),
+        ("np.float16([np.inf])", "non_finite", "Out of range float values"),
+        ("np.array(['text'])", "invalid_output", "<U4 cannot be sent"),
+        ("np.array([{}])", "invalid_output", "object cannot be sent"),
+        ("np.ma.masked_array([1, 2], [0, 1])", "invalid_output", "MaskedArray"),
+        ("np.zeros(300_000, np.int8)", "invalid_output", "over 256 kB"),
+        ("np.zeros(10 ** 8, np.int8)", "invalid_output", "over 256 kB"),
+        ("{'$array': 0}", "invalid_output", "one place for each"),
+        ("[np.zeros(1), {'$array': 0}]", "invalid_output", "one place for each"),
+    ],
+)
+def test_arrays_that_are_refused(make: Make, answer: str, expected: str, words: str) -> None:
+    limits = msgspec.structs.replace(LIMITS, wall_seconds=10.0)
+    outcome = run(make(), f"import numpy as np\ndef run(seed):\n    return {answer}\n", limits)
+    assert reason(outcome) == expected, outcome
+    assert outcome.failure is not None
+    assert words in outcome.failure.message
+
+
+FORGED_FRAME = """
+import os, time
+LINE = b'{"body":16,"arrays":[{"dtype":"float64","shape":[2]}],"value":{"$array":0}}\\n'
+def run(seed):
+    for descriptor in range(100, 104):
+        try:
+            os.write(descriptor, LINE + bytes(COUNT))
+        except OSError:
+            pass
+    END
+"""
+
+
+@pytest.mark.parametrize(
+    ("count", "end", "expected"),
+    [
+        (8, "os._exit(0)", "crash"),
+        (8, "time.sleep(60)", "timeout"),
+        (17, "time.sleep(60)", "invalid_output"),
+        (8 + 1 + 300_000, "time.sleep(60)", "invalid_output"),
+    ],
+)
+def test_a_frame_of_another_length_than_announced_fails(make: Make, count: int, end: str, expected: str) -> None:
+    evaluator = "import time\ndef evaluate(c, seed):\n    c.call('run', 1)\n    time.sleep(0.2)\n    return 1.0\n"
+    program = FORGED_FRAME.replace("COUNT", str(count)).replace("END", end)
+    outcome = run(make(evaluator), program)
+    assert reason(outcome) == expected, outcome
+
+
+def test_argument_arrays_may_be_large_and_hold_nan(make: Make) -> None:
+    executor = make(
+        "import numpy as np\ndef evaluate(candidate, seed):\n"
+        "    return candidate.call('run', np.full((1000, 2000), np.nan), np.float32([np.inf]))\n"
+    )
+    program = "import numpy as np\ndef run(a, b):\n    return int(np.isnan(a).sum() + np.isinf(b).sum())\n"
+    assert run(executor, program).metrics == {"score": 2_000_001.0}
+
+
+def test_cpu_time_of_the_whole_trial_is_told(make: Make) -> None:
+    executor = make(
+        "import time\n"
+        "def evaluate(candidate, seed):\n"
+        "    candidate.call('run', seed)\n"
+        "    first = candidate.cpu_seconds\n"
+        "    time.sleep(0.5)\n"
+        "    candidate.call('run', seed)\n"
+        "    return {'score': candidate.cpu_seconds - first, 'wall': candidate.seconds}\n"
+    )
+    busy = (
+        "import threading\n"
+        "def spin():\n    while True: pass\n"
+        "def run(seed):\n    threading.Thread(target=spin, daemon=True).start()\n    return 1\n"
+    )
+    assert run(executor, HONEST).metrics["score"] < 0.1
+    gap = run(executor, busy).metrics
+    assert gap["score"] > 0.2  # spun while the evaluator had the turn
+    assert gap["wall"] < 0.4
 
 
 def test_several_files_and_large_data(make: Make) -> None:

@@ -233,3 +233,11 @@ def test_real_root_never_runs_outside_a_user_namespace(bench: Bench) -> None:
     code = "import os\nprint(os.getuid())\nif os.getuid() == 0: print(open('/proc/self/uid_map').read().split()[2])\n"
     uid, *mapped = bench.run(code).out.split()
     assert uid == "65534" or mapped == ["1"]
+
+
+@at_held
+def test_the_target_leads_a_session_of_its_own(bench: Bench) -> None:
+    """Its group would else be the helper's, and a signal to the whole group would leave the sandbox."""
+    for may_fork in (False, True):
+        done = bench.run("import os; print(os.getsid(0) == os.getpgrp() == os.getpid())", may_fork=may_fork)
+        assert done.out == "True\n", done.err

@@ -38,7 +38,7 @@ def test_memory_of_a_whole_tree_is_watched(bench: Bench) -> None:
     done = bench.run(code, may_fork=True)
     assert time.monotonic() - started < 10
     assert done.exit.signal == 9
-    assert done.exit.memory_kb > 512 * 1024
+    assert done.exit.memory_kb >= 512 * 1024
 
 
 @at_all
@@ -61,7 +61,7 @@ def test_a_fork_bomb_ends(bench: Bench) -> None:
 def test_cpu_limit(bench: Bench) -> None:
     done = bench.run("while True: pass", limits=Limits(cpu_seconds=1, memory_mb=256))
     assert done.exit.signal == 9
-    assert 900 <= done.exit.cpu_ms <= 1500
+    assert 700 <= done.exit.cpu_ms <= 1500  # the kernel enforces by ticks
 
 
 @at_all

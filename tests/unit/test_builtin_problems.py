@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from consilience.core.errors import UsageError
@@ -83,9 +84,20 @@ def test_a_plain_grid_is_scored_exactly() -> None:
     assert evaluator("circle-packing").evaluate(Stub(GRID), 0) == {"sum_radii": math.fsum([0.08] * 26), "violations": 0}
 
 
+@pytest.mark.parametrize("form", [np.array, lambda rows: [np.array(row) for row in rows]])
+def test_answers_may_be_arrays(form: Any) -> None:
+    packing = evaluator("circle-packing")
+    assert packing.evaluate(Stub(form(GRID)), 0) == packing.evaluate(Stub(GRID), 0)
+    digits, even = evaluator("digits"), [[0.1] * 10] * 300
+    assert digits.evaluate(Stub(form(even)), 0) == digits.evaluate(Stub(even), 0)
+
+
 @pytest.mark.parametrize(
     "rows",
     [
+        np.array(GRID[:25]),
+        np.array(GRID, dtype=complex),
+        np.float32(0.5),
         spoilt(0, math.nan),
         spoilt(0, math.inf),
         spoilt(2, -0.01),

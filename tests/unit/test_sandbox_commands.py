@@ -67,7 +67,6 @@ def test_bubblewrap_is_told_to_isolate_and_names_nothing_else() -> None:
         "--disable-userns",
         "--die-with-parent",
         "--as-pid-1",
-        "--new-session",
     ):
         assert option in arguments
     assert arguments[arguments.index("--cap-drop") + 1] == "ALL"

@@ -124,7 +124,11 @@ def test_dangerous_calls_are_refused_and_read_is_not(
 @pytest.mark.parametrize("machine", MACHINES)
 def test_every_plain_call_is_allowed_and_its_neighbours_only_if_listed(machine: str) -> None:
     column = MACHINES.index(machine)
-    checked = {"clone", "clone3", "fork", "vfork", "execve", "execveat", "socketpair", "ioctl", *MARKS}
+    checked = {
+        *("clone", "clone3", "fork", "vfork", "execve", "execveat", "socketpair", "ioctl"),
+        *("prlimit64", "setpriority", "sched_setaffinity", "prctl"),
+        *MARKS,
+    }
     listed = {numbers[column] for name, numbers in CALLS.items() if name not in checked}
     special = {CALLS[name][column] for name in checked}
     code = build_filter(CALLED, machine)
@@ -175,6 +179,33 @@ def test_only_connected_local_streams(machine: str, family: int, kind: int, expe
     assert run(build_filter(CALLED, machine), machine, number, (family, kind)) == expected
 
 
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("profile", [CALLED, WHOLE])
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        ("prlimit64", (0, 7), ALLOW),
+        ("prlimit64", (1, 7), EPERM),
+        ("setpriority", (0, 0, 5), ALLOW),
+        ("setpriority", (0, 4711, 5), EPERM),
+        ("setpriority", (1, 0, 5), EPERM),
+        ("setpriority", (2, 0, 5), EPERM),
+        ("sched_setaffinity", (0,), ALLOW),
+        ("sched_setaffinity", (4711,), EPERM),
+        ("prctl", (1, 9), ALLOW),
+        ("prctl", (1, 0), EPERM),
+        ("prctl", (1, 15), EPERM),
+        ("prctl", (15, 0), ALLOW),
+    ],
+)
+def test_a_process_manages_itself_only_and_stays_bound_to_its_parent(
+    machine: str, profile: FilterProfile, name: str, arguments: tuple[int, ...], expected: int
+) -> None:
+    number = CALLS[name][MACHINES.index(machine)]
+    assert number is not None
+    assert run(build_filter(profile, machine), machine, number, arguments) == expected
+
+
 @pytest.mark.parametrize(("request_", "expected"), [(0x5412, EPERM), (0x541C, EPERM), (0x5413, ALLOW), (0x5401, ALLOW)])
 def test_typing_into_a_terminal_is_refused(request_: int, expected: int) -> None:
     assert run(build_filter(WHOLE, "x86_64"), "x86_64", 16, (0, request_)) == expected
@@ -201,26 +232,6 @@ def test_jumps_stay_inside_the_program() -> None:
             if operation in {0x15, 0x25, 0x35, 0x45}:
                 assert index + 1 + max(on_true, on_false) < len(program)
         assert program[-1][0] == 0x06
-
-
-@pytest.mark.parametrize(
-    ("name", "own", "other"),
-    [
-        ("prlimit64", (0, 7), (4711, 7)),
-        ("sched_setaffinity", (0, 8), (4711, 8)),
-        ("setpriority", (0, 0, 19), (0, 4711, 19)),
-        ("setpriority", (0, 0, 19), (1, 0, 19)),  # of a whole process group
-    ],
-)
-@pytest.mark.parametrize("machine", MACHINES)
-@pytest.mark.parametrize("profile", [CALLED, WHOLE])
-def test_nobody_rules_a_process_but_itself(
-    profile: FilterProfile, machine: str, name: str, own: tuple[int, ...], other: tuple[int, ...]
-) -> None:
-    number = CALLS[name][MACHINES.index(machine)]
-    assert number is not None
-    assert run(build_filter(profile, machine), machine, number, own) == ALLOW
-    assert run(build_filter(profile, machine), machine, number, other) == EPERM
 
 
 @pytest.mark.parametrize("name", sorted(MARKS))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version as _installed_version
-
 
 def version() -> str:
     """Return the installed version."""
-    return _installed_version("consilience")
+    from importlib.metadata import version as installed  # noqa: PLC0415 - costs more than all else of our package
+
+    return installed("consilience")

@@ -32,6 +32,7 @@ from consilience.node.settings import Settings
 from consilience.node.upkeep import verify
 from consilience.trials.observing.denials import Denials
 from consilience.trials.observing.observer import Observer
+from consilience.trials.sandbox.cgroups import Lack, find_place
 from consilience.trials.sandbox.probe import LevelReport, probe_sandboxes
 from consilience.trials.sandbox.tools import find_tools
 
@@ -69,6 +70,7 @@ def _isolation(loaded: LoadedProblem | None, settings: Settings) -> Iterator[Fin
     yield Finding(name="isolation", health=health, found=f"{probe.level} (policy demands {minimum})")
     for report in probe.reports:
         yield _level(report)
+    yield _trees()
 
 
 def _level(report: LevelReport) -> Finding:
@@ -77,6 +79,16 @@ def _level(report: LevelReport) -> Finding:
         by = f" by {report.tool}" if report.tool else ""
         return Finding(name=name, health="ok", found=f"{len(report.canaries)} canaries held{by}")
     return Finding(name=name, health="warning", found=report.reason, mend=report.mend)
+
+
+def _trees() -> Finding:
+    """Say who keeps the limits of programs that start processes."""
+    place = find_place()
+    if isinstance(place, Lack):
+        found = f"memory and process limits are soft, checked every 50 ms: {place.reason}"
+        return Finding(name="process trees", health="warning", found=found, mend=place.mend)
+    found = f"memory and process limits are hard: control groups (v{place.version})"
+    return Finding(name="process trees", health="ok", found=found)
 
 
 def _key(settings: Settings, places: UserPlaces, passphrase: str) -> Finding:

@@ -10,7 +10,6 @@ Data flow: TrialRequest -> Starter -> Child -> call -> Reply or Failure.
 
 from __future__ import annotations
 
-import time
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -18,11 +17,13 @@ from msgspec import Struct
 
 from consilience.core.outcome import Failure
 from consilience.core.ports import TrialRequest
+from consilience.trials.executors.arrays import ArrayHeader, all_finite, check_arrays, encode_frame, with_arrays
 from consilience.trials.executors.candidate_start import Starter
 from consilience.trials.executors.child import Child
 from consilience.trials.executors.classify import capped, ended_badly, raised
 from consilience.trials.executors.messages import NotPlainError, check_plain, decode_line, encode_line
 from consilience.trials.executors.pipes import Lines, Pump
+from consilience.trials.executors.tree import Tree
 from consilience.trials.sandbox.confinement import Exit
 
 _NAN_REFUSED = "Out of range float values"  # how the json module says that a number is not finite
@@ -42,15 +43,26 @@ class Reply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     value: Any = None
     error: RaisedError | None = None
     stage: Literal["", "import", "call", "answer"] = ""
+    body: int = 0
+    arrays: list[ArrayHeader] = []
+
+
+class ArrayReply(Reply, frozen=True, kw_only=True):
+    """An answer with arrays, whose bytes were checked."""
+
+    raw: bytes
 
 
 class CandidateProcess:
     """One candidate in its sandbox, for one trial."""
 
-    def __init__(self, starter: Starter, request: TrialRequest) -> None:
+    def __init__(self, starter: Starter, request: TrialRequest, *, held: bool = False) -> None:
+        """Prepare for a trial; `held` keeps it still outside its turn."""
         self._starter = starter
         self._request = request
+        self._held = held
         self._child: Child | None = None
+        self._tree: Tree | None = None
 
     @property
     def started(self) -> bool:
@@ -64,27 +76,40 @@ class CandidateProcess:
             message = "the evaluator calls a function, but the candidate has no Python file"
             return Failure(reason="evaluator_error", message=message)
         self._child, line = self._starter.start(self._request, PurePosixPath(entry))
+        self._tree = Tree(self._child.pid)
         self._child.join(pump)
         self._child.inbox.put(encode_line(line))
         return None
 
     def call(self, message: Any, pump: Pump, deadline: float) -> Reply | Failure:
         """Pass one call in and its answer out, in lock-step."""
+        if self._tree and self._held:
+            self._tree.let_go()
+        reply = self._exchange(message, pump, deadline)
+        if self._tree and self._held and not self._running.ended:
+            self._tree.hold()
+        return reply
+
+    def _exchange(self, message: Any, pump: Pump, deadline: float) -> Reply | Failure:
         child, lines = self._running, self._lines
-        child.inbox.put(encode_line(message))
+        child.inbox.put(encode_frame(message))
         limit_kb = self._request.limits.output_kb
         in_time = pump.run(lambda: lines.settled or child.ended or child.flooded(limit_kb), deadline)
-        line = lines.take()
+        frame = lines.take_frame()
         if lines.overflow:
             return Failure(reason="invalid_output", message=f"the candidate's answer is over {limit_kb} kB")
         if child.flooded(limit_kb):
             return Failure(reason="invalid_output", message=Child.flood_message(limit_kb))
-        if line is not None:
-            return _reply(line)
+        if frame is not None:
+            return _reply(*frame)
         if in_time:
             return self.gone(pump)
         seconds = self._request.limits.wall_seconds
         return Failure(reason="timeout", message=f"the candidate did not answer within the trial's {seconds:g} s")
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that it has used since it was started, in or out of its turn."""
+        return self._tree.cpu_seconds() if self._tree else 0.0
 
     def disturbed(self) -> bool:
         """Tell whether it has spoken unasked, flooded its log, or ended."""
@@ -144,18 +169,25 @@ def as_failure(reply: Reply) -> Failure | None:
     return raised(error.type, error.errno, error.message)
 
 
-def answer_line(reply: Reply, started: float) -> dict[str, Any]:
-    """Return what the evaluator is told, with the wall time that the recorder took."""
-    seconds = time.monotonic() - started
-    if reply.error is None:
-        return {"value": reply.value, "seconds": seconds}
-    return {"error": {"type": reply.error.type, "message": reply.error.message}, "seconds": seconds}
+def answer_message(reply: Reply, seconds: float, cpu_seconds: float) -> dict[str, Any]:
+    """Return what the evaluator is told, with the wall and CPU time that the recorder took."""
+    times = {"seconds": seconds, "cpu_seconds": cpu_seconds}
+    if reply.error is not None:
+        return {"error": {"type": reply.error.type, "message": reply.error.message}, **times}
+    message = {"value": reply.value, **times}
+    return with_arrays(message, reply.arrays, reply.raw) if isinstance(reply, ArrayReply) else message
 
 
-def _reply(line: bytes) -> Reply | Failure:
+def _reply(line: bytes, raw: bytes) -> Reply | Failure:
     try:
         reply = decode_line(line, Reply)
         check_plain(reply.value)
+        check_arrays(reply, [reply.value], (line, raw))
     except NotPlainError as error:
         return Failure(reason="invalid_output", message=capped(f"the candidate's answer is not strict JSON: {error}"))
-    return reply
+    if not reply.arrays:
+        return reply
+    if not all_finite(reply.arrays, raw):
+        refused = RaisedError(type="ValueError", message=f"{_NAN_REFUSED} in an array: NaN or infinity")
+        return Reply(error=refused, stage="answer")
+    return ArrayReply(value=reply.value, body=reply.body, arrays=reply.arrays, raw=raw)

@@ -52,6 +52,11 @@ class Child:
         self._exit: Exit | None = None
 
     @property
+    def pid(self) -> int:
+        """The outermost process id on the host."""
+        return self._process.pid
+
+    @property
     def sources(self) -> list[Source]:
         """Everything to read."""
         return [self.answers, self.log, self.watch]
@@ -108,6 +113,6 @@ def start_child(sandbox: Sandbox, confinement: Confinement, answers: Callable[[i
     return Child(starter, answers)
 
 
-def line_channel(output_kb: int) -> Callable[[int], Lines]:
-    """Return a maker of line inboxes with this cap."""
-    return lambda descriptor: Lines(descriptor, 1024 * output_kb)
+def line_channel(output_kb: int, frame_kb: int | None = None) -> Callable[[int], Lines]:
+    """Return a maker of line inboxes with this cap for a line, and this one with the arrays behind it."""
+    return lambda descriptor: Lines(descriptor, 1024 * output_kb, 1024 * (frame_kb or output_kb))

@@ -24,6 +24,10 @@ LAST_SIGNAL = 64
 NEAR_MEMORY = 0.9  # a killed process that used this share of its memory was killed for it
 NEAR_CPU = 0.7  # the kernel enforces by ticks: 0.88 of the exact time was seen with three trials on two cores
 
+_OVERRUNS = {
+    "processes": "killed for starting more processes than a trial may have",
+    "room": "killed for writing more, or more files, than it was given room for",
+}
 _REFUSED = (errno.EPERM, errno.EACCES, errno.EROFS)
 _OUT_OF_MEMORY_TEXT = "std::bad_alloc"  # how C++ libraries end where memory is refused
 _LAST_ERROR = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Exit|Interrupt|Warning))(?::\s*(.*))?$")
@@ -39,6 +43,8 @@ def ended_badly(exit_: Exit, limits: Limits, log: str) -> Failure:
         log: the tail of what it printed.
     """
     number = signal_of(exit_)
+    if exit_.overran in _OVERRUNS:
+        return Failure(reason="violation", message=_OVERRUNS[exit_.overran])
     if number == signal.SIGXCPU or (number == signal.SIGKILL and exit_.cpu_ms >= NEAR_CPU * 1000 * limits.cpu_seconds):
         return Failure(reason="cpu_limit", message=f"used up its {limits.cpu_seconds:g} s of CPU time")
     near_memory = exit_.memory_kb >= NEAR_MEMORY * 1024 * limits.memory_mb

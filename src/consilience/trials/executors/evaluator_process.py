@@ -19,10 +19,11 @@ from msgspec import Struct
 from consilience.core.outcome import Failure
 from consilience.core.ports import LoadedProblem
 from consilience.trials.executors import folders, interpreters
+from consilience.trials.executors.arrays import ArrayHeader, check_arrays, encode_frame, with_arrays
 from consilience.trials.executors.child import Child, line_channel
 from consilience.trials.executors.classify import capped, ended_badly
 from consilience.trials.executors.grants import home_links
-from consilience.trials.executors.messages import NotPlainError, decode_line, encode_line
+from consilience.trials.executors.messages import NotPlainError, decode_line
 from consilience.trials.executors.pipes import Lines, Pump
 from consilience.trials.executors.trusted import start_trusted
 from consilience.trials.harness import script_arguments
@@ -31,15 +32,22 @@ from consilience.trials.sandbox.spawn import make_links
 
 START_SECONDS = 120.0  # imports of heavy libraries from a cold disk
 LINE_KB = 64 * 1024  # arguments for a candidate may be large; the owner's code is trusted with our memory
+ARGUMENTS_KB = 1024 * 1024  # with arrays
 MEMORY_FACTOR = 4  # the evaluator may use this many times the candidate's memory, and at least:
 MEMORY_LEAST_MB = 8192
+
+
+PACKAGE = Path(__file__).resolve().parents[2]
+"""The folder of the package `consilience`: its helpers are found there by interpreters that lack the package."""
 
 
 class Report(Struct, frozen=True, kw_only=True):
     """One line from the evaluator."""
 
-    op: Literal["ready", "call", "metrics", "invalid", "candidate_error", "error"]
+    op: Literal["ready", "call", "reference", "metrics", "invalid", "candidate_error", "error"]
     name: str = ""
+    to: int = 0
+    source: str = ""
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     metrics: dict[str, float] = {}
@@ -48,6 +56,14 @@ class Report(Struct, frozen=True, kw_only=True):
     error: dict[str, Any] = {}
     cpu_ms: int = 0
     memory_kb: int = 0
+    body: int = 0
+    arrays: list[ArrayHeader] = []
+
+
+class ArrayReport(Report, frozen=True, kw_only=True):
+    """A call with arrays among its arguments, whose bytes were checked."""
+
+    raw: bytes
 
 
 class EvaluatorProcess:
@@ -93,19 +109,20 @@ class EvaluatorProcess:
         self.cpu_ms = 0  # what the start took is charged to the trial that needed it: budgets are totals
         return None if report.op == "ready" else own_error(report)
 
-    def send(self, message: Any) -> None:
-        """Send it a line."""
-        self._running.inbox.put(encode_line(message))
+    def send(self, message: dict[str, Any]) -> None:
+        """Send it a message, with its arrays if it has any."""
+        self._running.inbox.put(encode_frame(message))
 
     def report(self) -> Report | Failure:
         """Return the line that it has sent, or say why there is none."""
-        line = self.answers.take()
-        if line is None and not self.answers.overflow:
+        frame = self.answers.take_frame()
+        if frame is None and not self.answers.overflow:
             return self._gone()
-        if line is None or self.answers.overflow:
-            return Failure(reason="invalid_output", message=f"the evaluator sent a line of over {LINE_KB} kB")
+        if frame is None or self.answers.overflow:
+            most = f"a line of over {LINE_KB} kB, or over {ARGUMENTS_KB} kB with arrays"
+            return Failure(reason="invalid_output", message=f"the evaluator sent {most}")
         try:
-            return decode_line(line, Report)
+            return _report(*frame)
         except NotPlainError as error:
             return Failure(reason="invalid_output", message=capped(f"the evaluator sent no valid line: {error}"))
 
@@ -146,7 +163,7 @@ class EvaluatorProcess:
         folders.link_data(self._folder, self._loaded)
         make_links(str(self._folder), home_links(self._loaded.grants, Path.home()))
         scratch.mkdir()
-        self._child = Child(self._spawn, line_channel(LINE_KB))
+        self._child = Child(self._spawn, line_channel(LINE_KB, ARGUMENTS_KB))
         self._child.join(self._pump)
         entry = Path(self._loaded.problem.evaluator.entry)
         memory_mb = max(MEMORY_FACTOR * self._loaded.problem.limits.memory_mb, MEMORY_LEAST_MB)
@@ -156,6 +173,7 @@ class EvaluatorProcess:
                 "name": entry.stem,
                 "entry": str(entry),
                 "memory_bytes": memory_mb << 20,
+                "helpers": str(PACKAGE),
             }
         )
 
@@ -170,3 +188,17 @@ def own_error(report: Report) -> Failure:
     """Say what the evaluator's own exception was."""
     text = f"{report.error.get('type')}: {report.error.get('message')}"
     return Failure(reason="evaluator_error", message=capped(f"the evaluator raised {text}"))
+
+
+def call_message(report: Report) -> dict[str, Any]:
+    """Return what a called process is told, of the evaluator's call."""
+    message = {"name": report.name, "args": report.args, "kwargs": report.kwargs}
+    return with_arrays(message, report.arrays, report.raw) if isinstance(report, ArrayReport) else message
+
+
+def _report(line: bytes, raw: bytes) -> Report:
+    report = decode_line(line, Report)
+    check_arrays(report, [report.args, report.kwargs], (line, raw))
+    if not report.arrays:
+        return report
+    return ArrayReport(**{field: getattr(report, field) for field in Report.__struct_fields__}, raw=raw)

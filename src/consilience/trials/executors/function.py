@@ -5,6 +5,7 @@ Rules:
     2. A candidate that was killed, timed out, ran out of memory or broke the lock-step decides the outcome,
        whatever the evaluator would make of it; an exception in it reaches the evaluator as CandidateError.
     3. At the deadline the one that holds the turn is to blame.
+    4. A reference, which the evaluator may time the candidate against, is the evaluator's own code (`bench`).
 
 Data flow: TrialRequest -> evaluator request -> calls relayed -> metrics or Failure -> Outcome.
 """
@@ -17,15 +18,16 @@ from pathlib import Path
 
 import msgspec
 
-from consilience.core.outcome import Execution, Failure, Isolation, Outcome, Resources
+from consilience.core.outcome import Execution, Failure, FailureReason, Isolation, Outcome, Resources
 from consilience.core.ports import LoadedProblem, TrialRequest
 from consilience.core.problem import Objective
 from consilience.core.study import ExecutionPolicy
 from consilience.trials.executors import folders
-from consilience.trials.executors.candidate_process import CandidateProcess, answer_line, as_failure
+from consilience.trials.executors.bench import Alone, Bench
+from consilience.trials.executors.candidate_process import CandidateProcess, answer_message, as_failure
 from consilience.trials.executors.candidate_start import ForkStarter, FreshStarter, Starter
 from consilience.trials.executors.classify import capped
-from consilience.trials.executors.evaluator_process import EvaluatorProcess, Report, own_error
+from consilience.trials.executors.evaluator_process import EvaluatorProcess, Report, call_message, own_error
 from consilience.trials.executors.interpreters import executable_of, inspect_interpreter
 from consilience.trials.executors.logs import joined_log
 from consilience.trials.executors.pipes import Pump
@@ -36,6 +38,8 @@ from consilience.trials.executors.zygote import Plan, ZygoteBrokenError
 from consilience.trials.sandbox.confinement import Sandbox
 
 Result = dict[str, float] | Failure
+WRONG_ANSWER = "WrongAnswerError"  # what the harness calls a wrong answer, where only right ones count
+_ASKING = ("call", "reference")
 
 
 class FunctionExecutor:
@@ -90,20 +94,23 @@ class FunctionExecutor:
 
     def _run(self, request: TrialRequest, starter: Starter, folder: Path, execution: Execution) -> Outcome:
         own_seed = candidate_seed(request.seed, self._loaded.support)  # the trial's would tell what the evaluator draws
-        candidate = CandidateProcess(starter, msgspec.structs.replace(request, seed=own_seed))
-        trial = _Trial(self._loaded.problem.objective, self._evaluator, candidate, self._pump)
+        theirs = msgspec.structs.replace(request, seed=own_seed)
+        alone = Alone(self._sandbox, self._interpreter, self._work_dir)
+        bench = Bench(CandidateProcess(starter, theirs), theirs, alone)
+        trial = _Trial(self._loaded.problem.objective, self._evaluator, bench, self._pump)
         isolation = Isolation(level=self._sandbox.level, domain="split", execution=execution)
         try:
             outcome = trial.outcome(request, isolation)
-            return self._scrubber(folder).outcome(outcome)  # made now: the evaluator may have moved
+            scrubber = self._scrubber({str(folder): "candidate", **bench.names})  # now: the evaluator may have moved
+            return scrubber.outcome(outcome)
         except ZygoteBrokenError:
             self._evaluator.stop()  # it waits for an answer that nobody will give
             raise
         finally:
-            candidate.end(self._pump)
+            bench.end(self._pump)
 
-    def _scrubber(self, folder: Path) -> Scrubber:
-        ours = {str(folder): "candidate", str(self._evaluator.folder): "evaluator"}
+    def _scrubber(self, folders_: dict[str, str]) -> Scrubber:
+        ours = {**folders_, str(self._evaluator.folder): "evaluator"}
         return Scrubber({**python_names(self._interpreter), **ours})
 
 
@@ -118,12 +125,10 @@ def _charged(outcome: Outcome, cpu_ms: int) -> Outcome:
 class _Trial:
     """One trial as it goes on."""
 
-    def __init__(
-        self, objective: Objective, evaluator: EvaluatorProcess, candidate: CandidateProcess, pump: Pump
-    ) -> None:
+    def __init__(self, objective: Objective, evaluator: EvaluatorProcess, bench: Bench, pump: Pump) -> None:
         self._objective = objective
         self._evaluator = evaluator
-        self._candidate = candidate
+        self._bench = bench
         self._pump = pump
         self._deadline = 0.0
         self._seconds = 0.0
@@ -137,11 +142,11 @@ class _Trial:
             self._seconds = request.limits.wall_seconds
             self._deadline = started + self._seconds
             result = self._play(request)
-        exit_ = self._candidate.end(self._pump)
+        exit_ = self._bench.end(self._pump)
         wall_ms = round(1000 * (time.monotonic() - started))
-        if not isinstance(result, Failure) and self._candidate.spoke_unasked():
+        if not isinstance(result, Failure) and self._bench.spoke_unasked():
             result = Failure(reason="invalid_output", message="the candidate wrote on the channel after its answer")
-        log = joined_log({"candidate": self._candidate.log(), "evaluator": self._evaluator.log()})
+        log = joined_log({**self._bench.logs(), "evaluator": self._evaluator.log()})
         cpu_ms, peak_kb = self._evaluator_use(cpu_before, failed=isinstance(result, Failure))
         resources = Resources(
             wall_ms=wall_ms,
@@ -150,6 +155,8 @@ class _Trial:
         )
         failure = result if isinstance(result, Failure) else None
         metrics = {} if isinstance(result, Failure) else result
+        if self._bench.compares:
+            isolation = msgspec.structs.replace(isolation, execution="fresh")
         return Outcome(metrics=metrics, failure=failure, resources=resources, isolation=isolation, log=log)
 
     def _play(self, request: TrialRequest) -> Result:
@@ -158,19 +165,19 @@ class _Trial:
             report = self._evaluator_turn()
             if isinstance(report, Failure):
                 return report
-            if report.op != "call":
+            if report.op not in _ASKING:
                 return self._verdict(report)
-            refused = self._candidate_turn(report)
+            refused = self._candidate_turn(report) if report.op == "call" else self._add_reference(report)
             if refused:
                 return refused
 
     def _evaluator_turn(self) -> Report | Failure:
-        evaluator, candidate = self._evaluator, self._candidate
+        evaluator, bench = self._evaluator, self._bench
         in_time = self._pump.run(
-            lambda: evaluator.answers.settled or evaluator.ended or candidate.disturbed(), self._deadline
+            lambda: evaluator.answers.settled or evaluator.ended or bench.disturbed(), self._deadline
         )
-        if candidate.disturbed():
-            return candidate.disturbance(self._pump)
+        if bench.disturbed():
+            return bench.disturbance(self._pump)
         if not in_time:
             message = f"the evaluator held the turn at the trial's limit of {self._seconds:g} s"
             return Failure(reason="evaluator_timeout", message=message)
@@ -181,21 +188,33 @@ class _Trial:
     def _candidate_turn(self, report: Report) -> Failure | None:
         """Relay one call; return why the trial is over, or None after the evaluator has its answer."""
         started = time.monotonic()
-        if not self._candidate.started and (refused := self._candidate.start(self._pump)):
+        process = self._bench.called(report.to)
+        if isinstance(process, Failure):
+            return process
+        if not process.started and (refused := process.start(self._pump)):
             return refused
-        call = {"name": report.name, "args": report.args, "kwargs": report.kwargs}
-        reply = self._candidate.call(call, self._pump, self._deadline)
+        reply = process.call(call_message(report), self._pump, self._deadline)
+        seconds = time.monotonic() - started
         if isinstance(reply, Failure):
             return reply
-        self._raised = as_failure(reply)
+        self._raised = as_failure(reply) if report.to == 0 else None
         if self._raised and self._raised.reason == "memory":
             return self._raised
-        self._evaluator.send(answer_line(reply, started))
+        self._evaluator.send(answer_message(reply, seconds, process.cpu_seconds()))
+        return None
+
+    def _add_reference(self, report: Report) -> Failure | None:
+        number = self._bench.add_reference(report.source)
+        if isinstance(number, Failure):
+            return number
+        self._evaluator.send({"value": number})
         return None
 
     def _verdict(self, report: Report) -> Result:
         if report.op == "candidate_error":
-            return self._raised or Failure(reason="crash", message=capped(str(report.error.get("message"))))
+            wrong = report.error.get("type") == WRONG_ANSWER
+            reason: FailureReason = "invalid_output" if wrong else "crash"
+            return self._raised or Failure(reason=reason, message=capped(str(report.error.get("message"))))
         if report.op == "error":
             return own_error(report)
         if report.op != "metrics":

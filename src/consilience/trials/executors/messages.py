@@ -68,13 +68,14 @@ def check_plain(value: Any) -> None:
     for _ in range(MAX_DEPTH + 1):
         if any(type(item) is int and abs(item) >= MAX_INTEGER for item in layer):
             raise NotPlainError("an integer beyond 64 bits")
-        layer = [inner for item in layer for inner in _inner(item)]
+        layer = [inner for item in layer for inner in inner_values(item)]
         if not layer:
             return
     raise NotPlainError(f"nested deeper than {MAX_DEPTH} levels")
 
 
-def _inner(item: Any) -> list[Any]:
+def inner_values(item: Any) -> list[Any]:
+    """Return what a list or dict holds; nothing for other values."""
     if type(item) is list:
         return item
     return list(item.values()) if type(item) is dict else []

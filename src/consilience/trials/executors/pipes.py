@@ -1,16 +1,17 @@
-"""The recorder's ends of a child's pipes: lines with a cap, a log tail, an exit watch, and one loop over all.
+"""The recorder's ends of a child's pipes: frames with a cap, a log tail, an exit watch, and one loop over all.
 
 Rules:
     1. Nothing here blocks for longer than the deadline it is given, whatever a child writes or fails to read.
-    2. Memory is bounded: a line has a cap, a log keeps its tail.
-    3. Bytes are only carried; what they mean is for `messages` and the executors.
+    2. Memory is bounded: a frame has a cap, a log keeps its tail.
+    3. Bytes are only carried; what they mean is for `messages`, `arrays` and the executors.
 
-Data flow: child -> descriptor -> Source.read() -> line, tail or flag -> executor.
+Data flow: child -> descriptor -> Source.read() -> frame, tail or flag -> executor.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import selectors
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from collections.abc import Callable
 CHUNK_BYTES = 1 << 18
 CHUNKS_AT_ONCE = 8  # so that a flood on one pipe does not keep the loop from its deadline
 LOG_TAIL_BYTES = 64 * 1024
+_ANNOUNCEMENT = re.compile(rb'\{"body":(\d{1,15})[,}]')
 
 
 class Source:
@@ -82,15 +84,21 @@ class Tail(Source):
 
 
 class Lines(Source):
-    """Collects lines of at most `cap` bytes. At most one line is expected at a time."""
+    """Collects frames: a line of at most `cap` bytes, and the bytes that it announces to follow it.
 
-    def __init__(self, descriptor: int, cap: int) -> None:
+    A line announces them by beginning with ``{"body":N,``. At most one frame is expected at a time. All of it
+    together has at most `frame_cap` bytes.
+    """
+
+    def __init__(self, descriptor: int, cap: int, frame_cap: int | None = None) -> None:
         super().__init__(descriptor)
         self.overflow = False
         self._cap = cap
+        self._frame_cap = cap if frame_cap is None else frame_cap
         self._parts: list[bytes] = []
         self._size = 0
         self._line: bytes | None = None
+        self._announced = 0
 
     @property
     def spoke(self) -> bool:
@@ -99,27 +107,49 @@ class Lines(Source):
 
     @property
     def settled(self) -> bool:
-        """Tell whether a line is there, or none will come."""
-        return self._line is not None or self.overflow or self.closed
+        """Tell whether a whole frame is there, or none will come."""
+        return self._whole or self.overflow or self.closed
 
     def take(self) -> bytes | None:
-        """Return the line, if there is one, and forget it. Bytes after it stay and count as spoken."""
-        line, self._line = self._line, None
-        return line
+        """Return the line of a whole frame, if there is one, and forget the frame."""
+        frame = self.take_frame()
+        return frame[0] if frame else None
+
+    def take_frame(self) -> tuple[bytes, bytes] | None:
+        """Return the line and what it announced, if all is there, and forget it.
+
+        Bytes after it stay and count as spoken.
+        """
+        if self._line is None or not self._whole:
+            return None
+        line, body = self._line, b"".join(self._parts)
+        rest = body[self._announced :]
+        body = body[: self._announced]  # no copy where nothing follows
+        self._line, self._announced = None, 0
+        self._parts, self._size = [rest] if rest else [], len(rest)
+        return line, body
+
+    @property
+    def _whole(self) -> bool:
+        return self._line is not None and self._size >= self._announced
 
     def _take(self, chunk: bytes) -> None:
         end = chunk.find(b"\n") if self._line is None else -1
         if end >= 0:
-            self._line = b"".join([*self._parts, chunk[:end]])
-            self.overflow = self.overflow or len(self._line) > self._cap
-            self._parts, self._size = [], 0
+            self._begin(b"".join([*self._parts, chunk[:end]]))
             chunk = chunk[end + 1 :]
         self._size += len(chunk)
-        if self._size > self._cap:
-            self.overflow = True
+        self.overflow = self.overflow or self._size > self._cap + self._announced
+        if self.overflow:
             self._parts = []
         elif chunk:
             self._parts.append(chunk)
+
+    def _begin(self, line: bytes) -> None:
+        found = _ANNOUNCEMENT.match(line)
+        self._line, self._announced = line, int(found[1]) if found else 0
+        self._parts, self._size = [], 0
+        self.overflow = self.overflow or len(line) > self._cap or len(line) + self._announced > self._frame_cap
 
 
 class ExitWatch(Source):

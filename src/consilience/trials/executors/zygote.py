@@ -160,7 +160,7 @@ class Zygote:
             argv=(plan.interpreter.executable, "-S", "-s", *script_arguments("zygote")),
             work_dir=str(self.arena),
             scratch=str(self.arena),
-            readable=(str(HARNESS),),
+            readable=(str(HARNESS), LAUNCHER),
             environment=environment | interpreters.CANDIDATE_HASH_SEED,
             limits=msgspec.structs.replace(plan.limits, cpu_seconds=_ENDLESS_CPU_SECONDS, memory_mb=memory_mb),
             may_fork=True,

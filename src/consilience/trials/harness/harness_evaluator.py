@@ -37,33 +37,101 @@ class CandidateError(RuntimeError):
         self.message = message
 
 
-class Candidate:
+class WrongAnswerError(CandidateError):
+    """The candidate's answer is wrong, where a score counts right answers only."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("WrongAnswerError", message)
+
+
+class Called:
+    """A program in its sandbox, of which functions are called through the recorder.
+
+    Attributes:
+        seconds: wall time of the last call, taken by the recorder outside both processes.
+        cpu_seconds: CPU time that the program's process has used in this trial up to the last answer: its start,
+            its calls, and whatever it does between them.
+    """
+
+    _number = 0
+
+    def __init__(self, exchange: Callable[[Any], Any]) -> None:
+        self.seconds = self.cpu_seconds = 0.0
+        self._exchange = exchange
+
+    def _ask(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        request = {"op": "call", "name": name, "to": self._number, "args": args, "kwargs": kwargs}
+        answer: dict[str, Any] = self._exchange(request)
+        self.seconds, self.cpu_seconds = answer["seconds"], answer["cpu_seconds"]
+        return answer
+
+
+class Candidate(Called):
     """What `evaluate` is given: the parameter values, and a way to call the candidate's program.
 
     Attributes:
         parameters: the values of the problem's parameters.
-        seconds: wall time of the last call, taken by the recorder outside both processes.
         Error: the exception that a failing call raises, for ``except candidate.Error``.
+        WrongAnswer: an exception to raise on a wrong answer, given what is wrong: the trial fails, as
+            `invalid_output`. It is a ``candidate.Error``.
     """
 
     Error = CandidateError
+    WrongAnswer = WrongAnswerError
 
     def __init__(self, parameters: dict[str, Any], exchange: Callable[[Any], Any]) -> None:
+        super().__init__(exchange)
         self.parameters = parameters
-        self.seconds = 0.0
-        self._exchange = exchange
 
     def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
-        """Run a function of the candidate's program in its sandbox and return its result as plain data.
+        """Run a function of the candidate's program in its sandbox and return its result as plain data and arrays.
 
         Raises:
-            CandidateError: it raised or returned something else than finite plain data.
+            CandidateError: it raised or returned something else than that, or what is not finite.
         """
-        answer = self._exchange({"op": "call", "name": name, "args": args, "kwargs": kwargs})
-        self.seconds = answer["seconds"]
+        answer = self._ask(name, args, kwargs)
         if "error" in answer:
             raise CandidateError(answer["error"]["type"], answer["error"]["message"])
         return answer["value"]
+
+    def reference(self, path: str) -> Reference:
+        """Start your own code beside the candidate, held as the candidate is, to time one by the other.
+
+        Called before the first `call`; candidate and reference are then both started fresh.
+
+        Args:
+            path: a Python file in the evaluator's folder; it finds no other file of yours.
+        """
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib is not imported otherwise
+            source = file.read()
+        return Reference(self._exchange({"op": "reference", "source": source})["value"], self._exchange)
+
+
+class Reference(Called):
+    """The evaluator's own code in a sandbox, beside the candidate."""
+
+    def __init__(self, number: int, exchange: Callable[[Any], Any]) -> None:
+        super().__init__(exchange)
+        self._number = number
+
+    def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Run a function of the reference.
+
+        Raises:
+            RuntimeError: it raised, or its result cannot be sent: the evaluator's fault.
+        """
+        answer = self._ask(name, args, kwargs)
+        if "error" in answer:
+            raise RuntimeError(f"the reference raised {answer['error']['type']}: {answer['error']['message']}")
+        return answer["value"]
+
+    def trip(self, *args: Any) -> float:
+        """Return the wall time (seconds) of a call that does nothing: the way there with these arguments, and back.
+
+        No function has an empty name, so the process answers at once.
+        """
+        self._ask("", args, {})
+        return self.seconds
 
 
 def main() -> None:
@@ -105,12 +173,33 @@ def _score(evaluate: Callable[..., Any], candidate: Candidate, seed: int) -> dic
 
 
 def _prepare(start: dict[str, Any]) -> None:
-    """Set the evaluator's own limits, end with the recorder, and put its folder on the path."""
+    """Set the evaluator's own limits, end with the recorder, and let it find its files and our helpers."""
     _die_with_parent()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # macOS takes no limit of the address space
         resource.setrlimit(resource.RLIMIT_AS, (start["memory_bytes"], resource.getrlimit(resource.RLIMIT_AS)[1]))
     sys.path[:0] = start["path"]
+    sys.meta_path.append(_Helpers(start["helpers"]))
+
+
+class _Helpers:
+    """Finds the package `consilience`, for its `evaluators`, where the interpreter does not have it.
+
+    Asked last. It finds the folder of that package and runs none of its code.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:  # noqa: ARG002 - the import system's
+        """Return the package with that folder, as one without code of its own."""
+        if name != "consilience":
+            return None
+        from importlib.machinery import ModuleSpec  # noqa: PLC0415 - only evaluators that use the helpers pay for it
+
+        spec = ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = [self._folder]
+        return spec
 
 
 def _die_with_parent() -> None:

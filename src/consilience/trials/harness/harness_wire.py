@@ -1,4 +1,4 @@
-"""What the harness scripts share: a private channel of JSON lines, plain data, seeds.
+"""What the harness scripts share: a private channel of JSON lines and arrays, plain data, seeds.
 
 Rules:
     1. The channel is taken off descriptors 0 and 1 before foreign code is imported: what that code prints
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, BinaryIO
 
+if TYPE_CHECKING or __package__:  # the package's name is empty in a child, where scripts are modules beside each other
+    from consilience.trials.harness import harness_arrays
+else:
+    import harness_arrays
+
 FIRST_PRIVATE_DESCRIPTOR = 100  # far from what programs open, and below the sandbox's limit on open files
 ANSWER, LOG = 1, 2
 _EPERM, _ENOMEM = 1, 12  # as the recorder's system numbers them (errno(3))
@@ -27,7 +32,7 @@ LARGEST_SEED = 2**32  # NumPy's legacy generator takes what is below
 def open_channel() -> tuple[Callable[[], Any], Callable[[Any], None]]:
     """Take stdin and stdout away and return ``(receive, send)`` over private copies of them.
 
-    `receive` gives the next line's value, or None at the end. Afterwards descriptor 0 reads nothing and
+    `receive` gives the next message with its arrays, or None at the end. Afterwards descriptor 0 reads nothing and
     descriptor 1 is the log.
     """
     if WASI:
@@ -53,8 +58,8 @@ def _standard_channel() -> tuple[Callable[[], Any], Callable[[Any], None]]:
     return _receiver(inward, decode), _sender(ANSWER, encode)
 
 
-def _codec() -> tuple[Callable[[str], Any], Callable[[Any], str]]:
-    """Return decoder and encoder of JSON.
+def _codec() -> tuple[Callable[[str], Any], Callable[..., str]]:
+    """Return decoder and encoder of JSON; the encoder is told what to do with what JSON lacks.
 
     Importing `json` brings `re` and `enum`, 9 of the 22 ms of CPU time that starting a candidate cost
     (measured, CPython 3.11). Its C core alone does the work, so that is used where there is one.
@@ -64,17 +69,20 @@ def _codec() -> tuple[Callable[[str], Any], Callable[[Any], str]]:
 
         scan = make_scanner(_ScannerSettings())  # type: ignore[arg-type]
 
-        def encode(value: Any) -> str:
+        def encode(value: Any, plain: Callable[[Any], Any] = as_plain) -> str:
             # markers (new ones each time: a failed call leaves its own behind), default, string encoder, indent,
             # separators, sort_keys, skipkeys, allow_nan
-            encoder = make_encoder({}, as_plain, encode_basestring_ascii, None, ":", ",", False, False, False)
+            encoder = make_encoder({}, plain, encode_basestring_ascii, None, ":", ",", False, False, False)
             return "".join(encoder(value, 0))
 
         encode(None)  # a core of another shape fails here
     except (ImportError, TypeError):  # another Python, or a core of another shape
         import json  # noqa: PLC0415 - see above
 
-        return json.loads, json.JSONEncoder(allow_nan=False, default=as_plain, separators=(",", ":")).encode
+        def encode_slowly(value: Any, plain: Callable[[Any], Any] = as_plain) -> str:
+            return json.dumps(value, allow_nan=False, default=plain, separators=(",", ":"))
+
+        return json.loads, encode_slowly
     return (lambda text: scan(text, 0)[0]), encode
 
 
@@ -93,18 +101,22 @@ class _ScannerSettings:
 def _receiver(lines: BinaryIO, decode: Callable[[str], Any]) -> Callable[[], Any]:
     def receive() -> Any:
         line = lines.readline()
-        return decode(line.decode()) if line else None
+        message = decode(line.decode()) if line else None
+        if type(message) is dict and harness_arrays.BODY in message:
+            harness_arrays.fill(message, lines)
+        return message
 
     return receive
 
 
-def _sender(descriptor: int, encode: Callable[[Any], str]) -> Callable[[Any], None]:
+def _sender(descriptor: int, encode: Callable[..., str]) -> Callable[[Any], None]:
     write = os.write
 
     def send(value: Any) -> None:
-        data = memoryview(encode(value).encode() + b"\n")
-        while data:
-            data = data[write(descriptor, data) :]
+        for buffer in harness_arrays.frame(value, encode, as_plain):
+            data = memoryview(buffer)
+            while data:
+                data = data[write(descriptor, data) :]
 
     return send
 

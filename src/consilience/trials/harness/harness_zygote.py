@@ -70,14 +70,19 @@ def _prepare_confinement(start: dict[str, Any]) -> Confine:
     launcher = __import__("launcher")
     sys.path.pop()
     settings = start["confine"]
-    opened, own_rules, limits = launcher.open_rules(settings["rules"]), settings["own_rules"], settings["limits"]
+    opened = launcher.open_rules(settings["rules"])
+    programs = [launcher.make_program(bytes.fromhex(text)) for text in settings["filters"]]
+    launcher.limit({"with-parent": ["1"]})  # makes what the children's calls need, and ends us with the recorder
 
     def enter() -> None:
+        launcher.limit({"with-parent": ["1"]})
         if opened:
-            launcher.enter_ruleset(opened + launcher.open_rules(own_rules))
+            launcher.enter_ruleset(opened + launcher.open_rules(settings["own_rules"]))
 
     def limit(rlimits: list[str]) -> None:
-        launcher.limit({"rlimit": rlimits, **limits})
+        launcher.limit({"rlimit": rlimits})
+        for program in programs:
+            launcher.enter_filter(program)
 
     return enter, limit
 

@@ -4,7 +4,9 @@ Rules:
     1. bubblewrap itself starts with an empty environment: its own is readable inside as /proc/1/environ, and
        ``--clearenv`` does not change that. The program's environment goes through ``--setenv``.
     2. Every argument goes through a file descriptor, so that nothing shows in the host's process list.
-    3. Every writable place is a named folder or a sized tmpfs; the rest is read-only or absent.
+    3. The launcher, not bwrap, starts the target's session: until bwrap has bound its child's life to its own, their
+       process group is what ends them together.
+    4. Every writable place is a named folder or a sized tmpfs; the rest is read-only or absent.
 
 Data flow: Confinement -> mounts by depth -> arguments on a descriptor -> bwrap -> launcher -> target.
 
@@ -19,17 +21,24 @@ from functools import cache
 from pathlib import Path
 
 from consilience.core.outcome import IsolationLevel
-from consilience.trials.sandbox.command import LAUNCHER, Command, environment_settings, limit_settings, parse_command
+from consilience.trials.sandbox.cgroups import Place
+from consilience.trials.sandbox.command import (
+    Command,
+    environment_settings,
+    launcher_for,
+    limit_settings,
+    parse_command,
+)
 from consilience.trials.sandbox.confinement import Confinement
 from consilience.trials.sandbox.interpreter import Interpreter
-from consilience.trials.sandbox.limits import resource_limits, tree_ceiling
+from consilience.trials.sandbox.limits import resource_limits, room, sums, tree_ceiling, tree_group
 from consilience.trials.sandbox.process import HeldProcess
 from consilience.trials.sandbox.seccomp import FilterProfile, build_exec_denial, build_filter
-from consilience.trials.sandbox.spawn import Settings, Streams, require_paths, spawn
+from consilience.trials.sandbox.spawn import Settings, Streams, keeper, require_paths, spawn
 
 _MIB = 1 << 20
 _ISOLATION = (
-    *("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session", "--as-pid-1"),
+    *("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--as-pid-1"),
     *("--cap-drop", "ALL", "--hostname", "sandbox"),
 )
 
@@ -39,9 +48,10 @@ class BubblewrapSandbox:
 
     level: IsolationLevel = "strong"
 
-    def __init__(self, binary: str, interpreter: Interpreter) -> None:
+    def __init__(self, binary: str, interpreter: Interpreter, place: Place | None = None) -> None:
         self.binary = binary
         self.interpreter = interpreter
+        self.place = place
 
     def start(self, confinement: Confinement, *, stdin: int, stdout: int, stderr: int) -> HeldProcess:
         """Start the process with three file descriptors and no other.
@@ -53,17 +63,21 @@ class BubblewrapSandbox:
         """
         require_paths(confinement)
         command = parse_command(confinement.argv, self.interpreter.executable)
-        with Settings() as settings:
+        with Settings() as settings, tree_group(confinement, self.place) as group:
             arguments = settings.holding(bubblewrap_arguments(confinement, self.interpreter))
             options, orders = self._filtered(confinement, command, settings)
-            inner = command.line(self.interpreter.executable, (*_settings(confinement), *orders))
+            inner = command.line(
+                self.interpreter.executable, (*_settings(confinement), *orders), launcher_for(self.interpreter)
+            )
+            line = [self.binary, "--args", str(arguments), *options, "--", *inner]
+            kept = sums(tree_ceiling(confinement), room(confinement, private=private_places(confinement)), group)
             process = spawn(
-                [self.binary, "--args", str(arguments), *options, "--", *inner],
+                group.entering(line) if group else line,
                 Streams(stdin, stdout, stderr),
                 environment={},
                 descriptors=settings.descriptors,
             )
-        return HeldProcess(process, ceiling=tree_ceiling(confinement))
+        return HeldProcess(process, kept)
 
     def _filtered(
         self, confinement: Confinement, command: Command, settings: Settings
@@ -74,6 +88,11 @@ class BubblewrapSandbox:
         may_exec = confinement.may_fork or command.form == "exec"
         orders = () if may_exec else (f"seccomp={build_exec_denial(platform.machine()).hex()}",)
         return ("--seccomp", str(seccomp)), orders
+
+
+def private_places(confinement: Confinement) -> tuple[str, ...]:
+    """Return where the confinement gets a tmpfs of its own, each of its scratch's size."""
+    return (confinement.scratch, *confinement.own_scratch, "/tmp", "/dev/shm")  # noqa: S108 - the sandbox's own
 
 
 def bubblewrap_arguments(confinement: Confinement, interpreter: Interpreter) -> Iterator[str]:
@@ -91,8 +110,9 @@ def bubblewrap_arguments(confinement: Confinement, interpreter: Interpreter) -> 
             yield from (option, path, path)
     for name, target in confinement.links.items():
         yield from ("--symlink", target, f"{confinement.scratch}/{name}")
+    # bwrap leaves /proc/sys writable to root's own id, and core_pattern is a way to run a program outside.
     shared = ("/dev/shm", "/tmp") if confinement.hosts_candidates else ()  # noqa: S108 - the sandbox's own
-    for path in (*shared, "/dev", "/"):
+    for path in (*shared, "/proc", "/dev", "/"):
         yield from ("--remount-ro", path)
     for name, value in confinement.environment.items():
         yield from ("--setenv", name, value)
@@ -102,7 +122,7 @@ def bubblewrap_arguments(confinement: Confinement, interpreter: Interpreter) -> 
 def _mounts(confinement: Confinement, interpreter: Interpreter) -> list[tuple[str, str]]:
     """Return (option, path), parents first, so that what lies deeper is laid over what holds it."""
     mounts = [("--symlink" if _is_top_link(path) else "--ro-bind", path) for path in interpreter.readable]
-    mounts += [("--ro-bind", path) for path in (LAUNCHER, *confinement.readable)]
+    mounts += [("--ro-bind", path) for path in (launcher_for(interpreter), *confinement.readable)]
     mounts += [("--bind", path) for path in confinement.writable]
     mounts += [("--dev-bind", path) for path in confinement.devices]
     mounts += [("--tmpfs", path) for path in (confinement.scratch, *confinement.own_scratch)]
@@ -134,4 +154,5 @@ def _is_top_link(path: str) -> bool:
 def _settings(confinement: Confinement) -> tuple[str, ...]:
     unset = () if "PWD" in confinement.environment else ("unset=PWD",)  # bwrap adds it
     limits = limit_settings(resource_limits(confinement, count_tasks=True))
-    return (*unset, *limits, *environment_settings(confinement.late_environment))
+    variables = environment_settings(confinement.late_environment)
+    return ("session=1", f"keeper={keeper()}", *unset, *limits, *variables)

@@ -10,13 +10,15 @@ Data flow: executors -> Confinement -> a Sandbox -> ConfinedProcess -> Exit.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from consilience.core.outcome import IsolationLevel
 from consilience.core.problem import Limits
 from consilience.trials.sandbox.interpreter import Interpreter
+
+Overrun = Literal["", "memory", "cpu", "processes", "room"]
 
 
 class Confinement(Struct, frozen=True, kw_only=True):
@@ -40,6 +42,9 @@ class Confinement(Struct, frozen=True, kw_only=True):
         devices: device nodes that it may read, write and control (ioctl).
         limit_address_space: whether `limits.memory_mb` bounds the address space, which drivers reserve far more of
             than they use; otherwise the memory of the tree is watched.
+        scratch_mb: how much it may write into `scratch`, and how much `writable` may grow.
+        scratch_files: how many files it may make there: each costs the kernel about 1 kB of memory that no
+            other limit counts.
     """
 
     argv: tuple[str, ...]
@@ -57,13 +62,15 @@ class Confinement(Struct, frozen=True, kw_only=True):
     scratch_mb: int = 64
     devices: tuple[str, ...] = ()
     limit_address_space: bool = True
+    scratch_files: int = 65536
 
 
 class Exit(Struct, frozen=True, kw_only=True):
     """How a confined process ended. `signal` is 0 when it exited; CPU and memory are of its whole tree.
 
     `inherited_kb` is our own size, which the kernel counts for a child until it runs its own program: a
-    `memory_kb` that is not above it says nothing of what the child used.
+    `memory_kb` that is not above it says nothing of what the child used. `overran` names the sum over the whole
+    tree for which it was killed, "" where it was for none: `room` is that of the places that it may write.
     """
 
     code: int
@@ -71,6 +78,7 @@ class Exit(Struct, frozen=True, kw_only=True):
     cpu_ms: int
     memory_kb: int
     inherited_kb: int = 0
+    overran: Overrun = ""
 
 
 class ConfinedProcess(Protocol):

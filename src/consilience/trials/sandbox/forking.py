@@ -26,12 +26,12 @@ class ForkSettings(Struct, frozen=True):
     Attributes:
         rules: Landlock's rules, whose paths are opened once for all children.
         own_rules: those whose paths mean another place in each process; opened by the child.
-        limits: what `launcher.limit` is given in the child.
+        filters: seccomp filters, as hexadecimal text.
     """
 
     rules: tuple[str, ...]
     own_rules: tuple[str, ...]
-    limits: dict[str, list[str]]
+    filters: tuple[str, ...]
 
 
 def fork_settings(interpreter: Interpreter, readable: tuple[str, ...], arena: str) -> ForkSettings:
@@ -48,5 +48,5 @@ def fork_settings(interpreter: Interpreter, readable: tuple[str, ...], arena: st
     return ForkSettings(
         rules=tuple(f"{rights}:{path}" for path, rights in rules),
         own_rules=tuple(f"{READ}:{path}" for path in OWN_FACTS),
-        limits={"with-parent": ["1"], "seccomp": [build_filter(profile, platform.machine()).hex()]},
+        filters=(build_filter(profile, platform.machine()).hex(),),
     )

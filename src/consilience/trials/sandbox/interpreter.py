@@ -11,6 +11,7 @@ Data flow: path of an interpreter -> Interpreter -> each level's list of readabl
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -83,4 +84,5 @@ def _minimal(paths: list[Path]) -> tuple[str, ...]:
 
 def _too_wide(path: Path) -> bool:
     """Tell whether a folder is, or holds, this user's home."""
-    return path.is_dir() and Path.home().is_relative_to(path)
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises for a user that the system does not know
+    return path.is_dir() and Path(home).is_relative_to(path)

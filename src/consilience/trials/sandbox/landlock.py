@@ -7,7 +7,7 @@ Rules:
 
 Data flow: Confinement -> rules, filter, limits as the launcher's settings -> (warden) -> launcher -> target.
 
-What is weaker than `strong`: `scratch` is a plain folder without a size (each file is limited); a readable
+What is weaker than `strong`: `scratch` is a plain folder without a size (a watchdog counts what it gains); a readable
 path inside a writable folder is writable; the host's process ids, though not their environments, can be guessed
 at; POSIX semaphores (multiprocessing locks) do not work, because /dev/shm is the host's.
 
@@ -23,17 +23,24 @@ from pathlib import Path
 
 from consilience.core.errors import EnvironmentLacksError
 from consilience.core.outcome import IsolationLevel
-from consilience.trials.sandbox.command import LAUNCHER, Command, environment_settings, limit_settings, parse_command
+from consilience.trials.sandbox.cgroups import Place
+from consilience.trials.sandbox.command import (
+    Command,
+    environment_settings,
+    launcher_for,
+    limit_settings,
+    parse_command,
+)
 from consilience.trials.sandbox.confinement import Confinement
 from consilience.trials.sandbox.interpreter import Interpreter
-from consilience.trials.sandbox.limits import is_watched, resource_limits
+from consilience.trials.sandbox.limits import is_watched, resource_limits, room, sums
 from consilience.trials.sandbox.plain import start_below_warden
 from consilience.trials.sandbox.process import HeldProcess
+from consilience.trials.sandbox.root import SPARE_USER, hand_over
 from consilience.trials.sandbox.seccomp import FilterProfile, build_filter
-from consilience.trials.sandbox.spawn import Streams, make_links, require_paths, spawn
+from consilience.trials.sandbox.spawn import Streams, keeper, make_links, require_paths, spawn
 
 REQUIRED_ABI = 6
-SPARE_USER = 65534
 _CREATE_RULESET = 444
 _VERSION_QUESTION = 1  # LANDLOCK_CREATE_RULESET_VERSION
 READ = 0x000D  # EXECUTE, READ_FILE, READ_DIR
@@ -44,7 +51,6 @@ OWN_FACTS = ("/proc/self",)
 SYSTEM_FACTS = ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/sys/devices/system/cpu")
 CONTROLLED_DEVICE = 0x8006  # IOCTL_DEV too: what a driver does, it does by ioctl
 _DRIVER_FACTS = ("/proc/driver/nvidia", "/proc/devices", "/proc/modules")  # `strong` shows them in its own /proc
-_OTHERS_MAY_ENTER = 0o001
 
 
 def landlock_abi() -> int:
@@ -59,8 +65,9 @@ class LandlockSandbox:
 
     level: IsolationLevel = "restricted"
 
-    def __init__(self, interpreter: Interpreter) -> None:
+    def __init__(self, interpreter: Interpreter, place: Place | None = None) -> None:
         self.interpreter = interpreter
+        self.place = place
 
     def start(self, confinement: Confinement, *, stdin: int, stdout: int, stderr: int) -> HeldProcess:
         """Start the process; as root, hand its writable folders to the spare user first.
@@ -74,14 +81,16 @@ class LandlockSandbox:
         _refuse_own_scratch(confinement)
         make_links(confinement.scratch, confinement.links)
         if os.getuid() == 0:
-            _hand_over(confinement)
+            hand_over(confinement)
         command = parse_command(confinement.argv, self.interpreter.executable)
-        line = command.line(self.interpreter.executable, self._settings(confinement, command))
+        settings = self._settings(confinement, command)
+        line = command.line(self.interpreter.executable, settings, launcher_for(self.interpreter))
         streams = Streams(stdin, stdout, stderr)
         if is_watched(confinement):
-            return start_below_warden(line, confinement, streams)
+            return start_below_warden(line, confinement, streams, self.place)
+        kept = sums(None, room(confinement), None)
         environment = dict(confinement.environment)
-        return HeldProcess(spawn(line, streams, environment=environment, folder=confinement.work_dir), ceiling=None)
+        return HeldProcess(spawn(line, streams, environment=environment, folder=confinement.work_dir), kept)
 
     def _settings(self, confinement: Confinement, command: Command) -> tuple[str, ...]:
         profile = FilterProfile(may_fork=confinement.may_fork, may_exec=confinement.may_fork or command.form == "exec")
@@ -91,6 +100,7 @@ class LandlockSandbox:
             *environment_settings(confinement.late_environment),
             *((f"uid={SPARE_USER}",) if root else ()),
             "with-parent=1",
+            *(() if is_watched(confinement) else (f"keeper={keeper()}",)),  # a warden looks for itself
             *(f"landlock={rights}:{path}" for path, rights in landlock_rules(confinement, self.interpreter)),
             f"seccomp={build_filter(profile, platform.machine()).hex()}",
         )
@@ -98,7 +108,7 @@ class LandlockSandbox:
 
 def landlock_rules(confinement: Confinement, interpreter: Interpreter) -> list[tuple[str, int]]:
     """Return each path that the confined process may use, with its rights as Landlock's bits."""
-    read = (*interpreter.readable, LAUNCHER, *confinement.readable, *SYSTEM_FACTS, *OWN_FACTS)
+    read = (*interpreter.readable, launcher_for(interpreter), *confinement.readable, *SYSTEM_FACTS, *OWN_FACTS)
     rules = [(path, READ) for path in read]
     rules += [(path, WRITE) for path in (*confinement.writable, confinement.scratch)]
     rules += [(path, DEVICE) for path in DEVICES]
@@ -108,14 +118,6 @@ def landlock_rules(confinement: Confinement, interpreter: Interpreter) -> list[t
     return [(path, rights) for path, rights in rules if Path(path).exists()]
 
 
-def unreachable(path: str) -> str:
-    """Return the first folder on the way to `path` that the spare user may not enter, or ""."""
-    for folder in reversed(Path(path).resolve().parents):
-        if not folder.stat().st_mode & _OTHERS_MAY_ENTER:
-            return str(folder)
-    return ""
-
-
 def _refuse_own_scratch(confinement: Confinement) -> None:
     """Say that a folder of the host cannot be replaced by an empty one here: nothing can be mounted."""
     if confinement.own_scratch:
@@ -123,20 +125,3 @@ def _refuse_own_scratch(confinement: Confinement) -> None:
             f"isolation level restricted cannot offer {confinement.own_scratch[0]} as scratch: it mounts nothing",
             hint="name scratch places below ~ (they lie in the trial's own folder then), or install bubblewrap",
         )
-
-
-def _hand_over(confinement: Confinement) -> None:
-    """Check that the spare user gets to every path, and give it the folders that it is to write."""
-    folders = (*confinement.writable, confinement.scratch)
-    for path in (*confinement.readable, *folders, confinement.work_dir):
-        barred = unreachable(path)
-        if barred:
-            raise EnvironmentLacksError(
-                f"the sandbox runs as user {SPARE_USER}, who may not enter {barred} on the way to {path}",
-                hint=f"Run as an ordinary user, or: chmod o+x {barred}",
-            )
-    for top in folders:
-        os.chown(top, SPARE_USER, SPARE_USER)
-        for parent, names, files in os.walk(top):
-            for name in (*names, *files):
-                os.chown(Path(parent, name), SPARE_USER, SPARE_USER, follow_symlinks=False)

@@ -3,7 +3,8 @@
 Rules:
     1. The first level, from the strongest down, whose canaries all held is the level; nothing else is.
     2. A level that failed says why and how to mend it.
-    3. A cached answer holds for one boot, user, interpreter, set of tools and version of this package.
+    3. A cached answer holds for one boot, user, interpreter, set of tools, control groups or none, and version of
+       this package.
 
 Data flow: interpreter + Tools -> a sandbox for each level -> canaries -> Probe -> (cache) -> Sandbox.
 """
@@ -15,6 +16,7 @@ import platform
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -24,11 +26,13 @@ from consilience.core.errors import EnvironmentLacksError, IsolationError
 from consilience.core.outcome import LEVEL_RANK, IsolationLevel
 from consilience.trials.sandbox.bubblewrap import BubblewrapSandbox
 from consilience.trials.sandbox.canaries import Canary, run_canaries
+from consilience.trials.sandbox.cgroups import usable_place
 from consilience.trials.sandbox.confinement import Sandbox
 from consilience.trials.sandbox.interpreter import Interpreter, inspect_interpreter
-from consilience.trials.sandbox.landlock import REQUIRED_ABI, LandlockSandbox, unreachable
+from consilience.trials.sandbox.landlock import REQUIRED_ABI, LandlockSandbox
 from consilience.trials.sandbox.mends import UNSAFE_MEND, mend_for
 from consilience.trials.sandbox.plain import PlainSandbox
+from consilience.trials.sandbox.root import barred_from
 from consilience.trials.sandbox.seccomp import MACHINES
 from consilience.trials.sandbox.tools import Tools, find_tools
 from consilience.trials.sandbox.wasm import WasmSandbox
@@ -37,11 +41,15 @@ from consilience.trials.sandbox.wasm_module import WasmTools
 
 _NOT_ON_WINDOWS = "the recorder's pipes and the journal's locks are made for Unix"
 
+TreeLimits = Literal["hard", "soft"]
+
 
 class LevelReport(Struct, frozen=True, kw_only=True):
     """One attempt at a level.
 
-    `tool` is the bubblewrap used, `wasm` what level `wasm` used; `reason` and `mend` are "" where it held.
+    `tool` is the bubblewrap used, `wasm` what level `wasm` used; `reason` and `mend` are "" where it held. `trees`
+    says who keeps the memory and number of processes of a whole tree: the kernel (`hard`), or a watchdog that looks
+    every 50 ms (`soft`).
     """
 
     level: IsolationLevel
@@ -50,6 +58,7 @@ class LevelReport(Struct, frozen=True, kw_only=True):
     canaries: tuple[Canary, ...] = ()
     reason: str = ""
     mend: str = ""
+    trees: TreeLimits = "soft"
 
     @property
     def held(self) -> bool:
@@ -105,7 +114,10 @@ def open_sandbox(probe: Probe) -> Sandbox:
         return unsafe_sandbox(probe.interpreter)
     if held.level == "wasm":
         return WasmSandbox(held.wasm, inspected)
-    return BubblewrapSandbox(held.tool, inspected) if held.level == "strong" else LandlockSandbox(inspected)
+    place = usable_place()
+    if held.level == "strong":
+        return BubblewrapSandbox(held.tool, inspected, place)
+    return LandlockSandbox(inspected, place)
 
 
 def unsafe_sandbox(interpreter: str) -> Sandbox:
@@ -119,7 +131,30 @@ def unsafe_sandbox(interpreter: str) -> Sandbox:
             f"programs without a sandbox are not run on {platform.system()}: their descendants could not be found",
             hint=mend_for("wasm", Tools()),
         )
-    return PlainSandbox(inspect_interpreter(interpreter))
+    return PlainSandbox(inspect_interpreter(interpreter), usable_place())
+
+
+def sandbox_of(level: IsolationLevel, interpreter: str, *, trees: TreeLimits = "hard") -> Sandbox:
+    """Return a sandbox of a level without proving anything, to run the full set of canaries in it.
+
+    Args:
+        level: which; not `wasm`.
+        interpreter: absolute path of the Python that will run confined.
+        trees: `soft` leaves the control groups out.
+
+    Raises:
+        IsolationError: the machine lacks what the level is made of.
+    """
+    tools, inspected = find_tools(), inspect_interpreter(interpreter)
+    place = usable_place() if trees == "hard" else None
+    if level == "none":
+        return PlainSandbox(inspected, place)
+    if level == "strong" and tools.bubblewrap:
+        return BubblewrapSandbox(tools.bubblewrap[0], inspected, place)
+    reason = "bubblewrap is not installed" if level == "strong" else _restricted_lacks(inspected, tools)
+    if reason or level != "restricted":
+        raise IsolationError(f"there is no level {level} here: {reason}", hint=mend_for(level, tools))
+    return LandlockSandbox(inspected, place)
 
 
 def cached_probe(interpreter: str, *, cache_dir: Path | None = None, tools: Tools | None = None) -> Probe:
@@ -167,14 +202,14 @@ def _native_attempts(interpreter: Interpreter, tools: Tools) -> Iterator[LevelRe
         yield _failed("strong", f"there is no sandbox of the system's own for {here}", tools)
         return
     for binary in tools.bubblewrap:
-        yield _attempt(BubblewrapSandbox(binary, interpreter), interpreter, tools, binary)
+        yield _attempt(BubblewrapSandbox(binary, interpreter, usable_place()), interpreter, tools, binary)
     if not tools.bubblewrap:
         yield _failed("strong", "bubblewrap is not installed", tools)
     reason = _restricted_lacks(interpreter, tools)
     if reason:
         yield _failed("restricted", reason, tools)
     else:
-        yield _attempt(LandlockSandbox(interpreter), interpreter, tools)
+        yield _attempt(LandlockSandbox(interpreter, usable_place()), interpreter, tools)
 
 
 def _wasm_attempt(interpreter: Interpreter, tools: Tools) -> LevelReport:
@@ -198,7 +233,11 @@ def _attempt(sandbox: Sandbox, interpreter: Interpreter, tools: Tools, binary: s
         return _failed(sandbox.level, error.message, tools)
     reason = _lost(canaries)
     mend = mend_for(sandbox.level, tools) if reason else ""
-    return LevelReport(level=sandbox.level, tool=binary, canaries=canaries, reason=reason, mend=mend)
+    return LevelReport(level=sandbox.level, tool=binary, canaries=canaries, reason=reason, mend=mend, trees=_trees())
+
+
+def _trees() -> TreeLimits:
+    return "soft" if usable_place() is None else "hard"
 
 
 def _lost(canaries: tuple[Canary, ...]) -> str:
@@ -215,7 +254,7 @@ def _restricted_lacks(interpreter: Interpreter, tools: Tools) -> str:
     if tools.landlock_abi < REQUIRED_ABI:
         return f"Landlock ABI {REQUIRED_ABI} is needed, this kernel has {tools.landlock_abi or 'none'}"
     if os.getuid() == 0:
-        barred = next(filter(None, (unreachable(path) for path in interpreter.readable)), "")
+        barred = barred_from(interpreter)
         if barred:
             return f"root must become another user, who may not enter {barred}, where the interpreter is"
     return ""
@@ -230,7 +269,9 @@ def _cache_key(interpreter: str, tools: Tools) -> str:
             "binaries": [[path, _modified(path)] for path in tools.bubblewrap],
             "interpreter": inspect_interpreter(interpreter),
             "package": version("consilience"),
+            "code": max(file.stat().st_mtime_ns // 1_000_000 for file in Path(__file__).parent.glob("*.py")),
             "user": os.getuid() if hasattr(os, "getuid") else -1,
+            "trees": _trees(),
             "wasm": _modified(tools.wasm.python),
         }
     )[:32]

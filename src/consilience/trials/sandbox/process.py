@@ -7,8 +7,9 @@ Rules:
     3. What is exact: CPU and exit of a process that may not fork. Lower bound: CPU of descendants that were
        killed before anybody waited for them (sampled just before the kill). Upper bound: memory, when it is
        below what this process itself had, because the kernel counts the pages held between fork and exec.
+    4. A tree that overruns a sum is killed as a whole, whoever found it out: the kernel or the watchdog.
 
-Data flow: subprocess.Popen -> HeldProcess <- Watchdog (every 50 ms where forking is allowed) -> Exit.
+Data flow: subprocess.Popen -> HeldProcess <- Watchdog (every 50 ms where there are sums to keep) -> Exit.
 """
 
 from __future__ import annotations
@@ -24,9 +25,13 @@ from contextlib import suppress
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from consilience.trials.sandbox.confinement import Exit
+from consilience.trials.sandbox.cgroups import Group
+from consilience.trials.sandbox.confinement import Exit, Overrun
 from consilience.trials.sandbox.proctree import Usage, children, descendants, state, usage
+from consilience.trials.sandbox.room import Gauge
+from consilience.trials.sandbox.watchdog import WATCHDOG
 
 try:
     import resource
@@ -38,7 +43,6 @@ _SIGNAL_BASE = 128  # a helper reports a child killed by signal N as exit code 1
 _LAST_SIGNAL = 64
 _GRACE_SECONDS = 5.0
 _STOP_SECONDS = 0.5
-_WATCH_SECONDS = 0.05
 _MAXIMUM_SAMPLED = 1024  # a tree larger than this is not measured to its last process before it is killed
 
 
@@ -49,21 +53,38 @@ class Ceiling(Struct, frozen=True):
     cpu_ms: int
     processes: int
 
+    def over(self, now: Usage) -> Overrun:
+        """Say what is over, or ""."""
+        if now.memory_kb > self.memory_kb:
+            return "memory"
+        if now.cpu_ms > self.cpu_ms:
+            return "cpu"
+        return "processes" if now.processes > self.processes else ""
+
+
+class Sums(Struct, frozen=True, kw_only=True):
+    """What is kept of a tree as a whole: None where nothing is."""
+
+    ceiling: Ceiling | None = None
+    gauge: Gauge | None = None
+    group: Group | None = None
+
 
 class HeldProcess:
     """The processes below one helper (bubblewrap, or our warden), which dies when they do."""
 
-    def __init__(self, process: subprocess.Popen[bytes], *, ceiling: Ceiling | None, report: int | None = None) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], sums: Sums, *, report: int | None = None) -> None:
         self._process = process
+        self._sums = sums
+        self._overran: Overrun = ""
         self._report = report
         self._floor_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self._lock = threading.Lock()
         self._peak = Usage()
         self._exit: Exit | None = None
-        self._done = threading.Event()
         self._ready = os.pidfd_open(process.pid)
-        if ceiling is not None:
-            threading.Thread(target=self._watch, args=(ceiling,), daemon=True).start()
+        if sums.ceiling is not None or sums.gauge is not None:
+            WATCHDOG.watch(self._look)
 
     @property
     def pid(self) -> int:
@@ -104,12 +125,20 @@ class HeldProcess:
     def _reap(self) -> Exit:
         with self._lock:
             if self._exit is None:
+                with suppress(ProcessLookupError):  # the helper's group: what it had not yet bound to its own life
+                    os.killpg(self._process.pid, signal.SIGKILL)
                 _pid, status, used = os.wait4(self._process.pid, 0)
                 self._process.returncode = os.waitstatus_to_exitcode(status)
                 os.close(self._ready)
+                self._settle_group()
                 self._exit = self._describe(self._process.returncode, *self._used(used))
-                self._done.set()
             return self._exit
+
+    def _settle_group(self) -> None:
+        if self._sums.group is not None:
+            if self._sums.group.kills():
+                self._overran = "memory"
+            self._sums.group.remove()
 
     def _used(self, used: resource.struct_rusage) -> tuple[int, int]:
         """Return CPU milliseconds and memory of the tree: the warden's report where there is one."""
@@ -129,8 +158,9 @@ class HeldProcess:
             code=0 if number else code,
             signal=number,
             cpu_ms=max(cpu_ms, self._peak.cpu_ms),
-            memory_kb=max(memory_kb, self._peak.memory_kb),
+            memory_kb=max(memory_kb, self._peak.memory_kb, self._least_kb()),
             inherited_kb=self._floor_kb,
+            overran=self._overran,
         )
 
     def _kill_tree(self) -> None:
@@ -171,6 +201,8 @@ class HeldProcess:
     def _sample(self, at_most: int | None = None) -> Usage:
         with self._lock:
             now = usage(descendants(self._process.pid, at_most=at_most)) if self._exit is None else Usage()
+            if self._sums.group is not None and self._exit is None:
+                now = replace(now, memory_kb=self._sums.group.memory_kb())
             self._peak = Usage(
                 max(now.cpu_ms, self._peak.cpu_ms),
                 max(now.memory_kb, self._peak.memory_kb),
@@ -178,9 +210,26 @@ class HeldProcess:
             )
             return now
 
-    def _watch(self, ceiling: Ceiling) -> None:
-        while not self._done.wait(_WATCH_SECONDS):
-            now = self._sample(ceiling.processes)
-            if now.memory_kb > ceiling.memory_kb or now.cpu_ms > ceiling.cpu_ms or now.processes > ceiling.processes:
-                self._kill_tree()
-                return
+    def _least_kb(self) -> int:
+        """Return what a tree used at least that the kernel stopped at its limit, between two samples."""
+        ceiling = self._sums.ceiling
+        return ceiling.memory_kb if ceiling and self._overran == "memory" else 0
+
+    def _look(self) -> bool:
+        """Have the tree killed once it is over; False when there is nothing more to look after."""
+        self._overran = self._overran or self._find_overrun()
+        if self._overran:
+            threading.Thread(target=self._kill_tree, daemon=True).start()
+        return not self._overran and self._exit is None
+
+    def _find_overrun(self) -> Overrun:
+        sums = self._sums
+        if sums.group is not None and sums.group.kills():
+            return "memory"
+        if sums.ceiling is not None and (over := sums.ceiling.over(self._sample(sums.ceiling.processes))):
+            return over
+        over_room = sums.gauge is not None and self._with_lock(self._over_room)
+        return "room" if over_room else ""
+
+    def _over_room(self) -> bool:
+        return self._sums.gauge is not None and self._sums.gauge.over(self._process.pid)

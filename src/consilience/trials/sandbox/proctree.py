@@ -61,6 +61,12 @@ def start_ticks(pid: int) -> int | None:
     return int(fields[_STARTED]) if fields and fields[_STATE] not in {"Z", "X"} else None
 
 
+def started(pid: int) -> str:
+    """Return when a process started, in ticks, or "" when there is none: with the id it names one for ever."""
+    fields = _stat(pid)
+    return fields[_STARTED] if fields else ""
+
+
 def usage(pids: list[int]) -> Usage:
     """Add up what these processes use; children that they have reaped count in the CPU time."""
     ticks = pages = alive = 0

@@ -4,7 +4,8 @@ Rules:
     1. An allow list: what `syscalls` does not name is refused with EPERM, so that Python raises.
     2. A call newer than the list gets ENOSYS, so that libc falls back to an older one; so does clone3, whose
        flags a filter cannot see. A foreign architecture is killed.
-    3. Pure: the same profile and machine give the same bytes.
+    3. Limits, priority and processors are one's own business: calls that take a process id get 0, oneself.
+    4. Pure: the same profile and machine give the same bytes.
 
 Data flow: FilterProfile -> instructions -> bytes -> bubblewrap's ``--seccomp`` or the launcher's prctl.
 
@@ -53,9 +54,15 @@ _EMPTY_PATH_FLAGS = {"newfstatat": 3, "statx": 2}  # which argument holds the fl
 _TIOCSTI = 0x5412
 _TIOCLINUX = 0x541C
 
-_CHECKED = frozenset({"clone", "clone3", "fork", "vfork", "execve", "execveat", "socketpair", "ioctl"})
-_ON_ITSELF = {"prlimit64": 1, "sched_setaffinity": 1, "setpriority": 2}
-"""Calls that change another process as well, with how many first arguments are 0 where they mean the caller."""
+_PR_SET_PDEATHSIG = 1
+_SIGKILL = 9
+
+_CHECKED = frozenset(
+    {
+        *("clone", "clone3", "fork", "vfork", "execve", "execveat", "socketpair", "ioctl"),
+        *("prlimit64", "setpriority", "sched_setaffinity", "prctl"),
+    }
+)
 _MARKS = (
     *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "lchown", "fchown", "fchownat"),
     *("utime", "utimes", "utimensat", "futimesat"),
@@ -127,10 +134,24 @@ def _ioctl_body() -> list[Instruction]:
     ]
 
 
-def _on_itself_body(arguments: int) -> list[Instruction]:
-    """The caller only: of other processes of its user, the recorder for one, a filter cannot tell its own children."""
-    parts = [(_argument(index), (_JUMP_EQUAL, 1, 0, 0), _return(_EPERM)) for index in range(arguments)]
-    return [*(instruction for part in parts for instruction in part), _return(_ALLOW)]
+def _zero_body(*indices: int) -> list[Instruction]:
+    """Only with these arguments zero; 32 bits of them, for the kernel reads them as ints."""
+    body: list[Instruction] = []
+    for index in indices:
+        body += [_argument(index), (_JUMP_EQUAL, 1, 0, 0), _return(_EPERM)]
+    return [*body, _return(_ALLOW)]
+
+
+def _prctl_body() -> list[Instruction]:
+    """Everything but undoing the order to be killed when the parent dies, without which a tree could outlive us."""
+    return [
+        _argument(0),
+        (_JUMP_EQUAL, 0, 3, _PR_SET_PDEATHSIG),
+        _argument(1),
+        (_JUMP_EQUAL, 1, 0, _SIGKILL),
+        _return(_EPERM),
+        _return(_ALLOW),
+    ]
 
 
 def _checked_calls(profile: FilterProfile, column: int) -> Iterator[Instruction]:
@@ -144,7 +165,10 @@ def _checked_calls(profile: FilterProfile, column: int) -> Iterator[Instruction]
         "execveat": execute,
         "socketpair": _socketpair_body(),
         "ioctl": _ioctl_body(),
-        **{name: _on_itself_body(arguments) for name, arguments in _ON_ITSELF.items()},
+        "prlimit64": _zero_body(0),
+        "setpriority": _zero_body(0, 1),  # PRIO_PROCESS is 0; 0 of PRIO_USER would be every process of the user
+        "sched_setaffinity": _zero_body(0),
+        "prctl": _prctl_body(),
     }
     if not profile.may_fork:  # whole programs need them: a compiler sets the mode of what it has made
         bodies |= {name: [_return(_EPERM)] for name in _MARKS}

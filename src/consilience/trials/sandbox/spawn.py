@@ -4,6 +4,8 @@ Rules:
     1. Every descriptor that is not named stays closed to the child.
     2. Settings travel in anonymous files, closed here once the child has them.
     3. A path that does not exist is found before anything starts.
+    4. A child can see whether we live: the order to die with a parent means nothing until it is given, and a parent
+       that dies before that leaves an orphan.
 
 Data flow: command line -> Popen -> HeldProcess.
 """
@@ -14,6 +16,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -31,6 +34,13 @@ class Streams(Struct, frozen=True):
     stdin: int
     stdout: int
     stderr: int
+
+
+@cache
+def keeper() -> int:
+    """Return the end of a pipe that reads as ended once this process is dead; children look at it, then close it."""
+    reading, _kept_open_by_us = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    return reading
 
 
 class Settings:
@@ -79,7 +89,7 @@ def spawn(
     descriptors: tuple[int, ...] = (),
     folder: str = "/",
 ) -> subprocess.Popen[bytes]:
-    """Start a command in a session of its own.
+    """Start a command in a session of its own. It must close the descriptor `keeper()` before any program of others.
 
     Raises:
         EnvironmentLacksError: the program is gone or cannot be run.
@@ -92,7 +102,7 @@ def spawn(
             stdin=streams.stdin,
             stdout=streams.stdout,
             stderr=streams.stderr,
-            pass_fds=descriptors,
+            pass_fds=(*descriptors, keeper()),
             cwd=folder,
             start_new_session=True,
         )
@@ -108,7 +118,7 @@ def warden_line(line: Iterable[str], environment: dict[str, str], settings: Sett
     entries = [f"{name}={value}" for name, value in environment.items()]
     orders = settings.holding([str(len(command)), *command, *entries])
     report = settings.holding(b"")
-    return [sys.executable, "-I", "-S", WARDEN, str(orders), str(report)], report
+    return [sys.executable, "-I", "-S", WARDEN, str(orders), str(report), str(keeper())], report
 
 
 def make_links(folder: str, links: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ memory through System V IPC or makes memory that no limit counts (memfd).
 Rules:
     1. A call that is not listed does not exist for a candidate.
     2. A number is None where the machine lacks the call.
-    3. Calls whose arguments decide (clone, ioctl, socketpair, exec) are listed too; `seccomp` adds their checks.
+    3. Calls whose arguments decide (clone, ioctl, prctl and so on) are listed too; `seccomp` adds their checks.
 
 Source of the numbers: the kernel's uapi headers, asm/unistd_64.h (x86-64) and asm-generic/unistd.h (arm64).
 """

@@ -82,16 +82,34 @@ def _exit_code(status: int) -> int:
     return code if code >= 0 else _SIGNAL_BASE - code
 
 
-def _main(orders: int, report: int) -> None:
-    for descriptor in (orders, report):
+def _alone(keeper: int) -> bool:
+    """Tell whether whoever started us is dead already: its end of the pipe is closed."""
+    try:
+        return os.read(keeper, 1) == b""
+    except BlockingIOError:
+        return False
+
+
+def _watching_us(arguments: list[bytes]) -> list[bytes]:
+    """Give the launcher the end of a pipe that reads as ended once we are dead, as one of its settings."""
+    reading, _kept_open_by_us = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    os.set_inheritable(reading, True)
+    end = arguments.index(b"--")
+    return [*arguments[:end], b"keeper=%d" % reading, *arguments[end:]]
+
+
+def _main(orders: int, report: int, keeper: int) -> None:
+    for descriptor in (orders, report, keeper):
         os.set_inheritable(descriptor, False)
     signal.signal(signal.SIGTERM, lambda *_: _kill_all())
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if _alone(keeper):
+        os._exit(_SIGNAL_BASE + signal.SIGTERM)
     with os.fdopen(orders, "rb") as file:
         count, *rest = file.read().split(b"\0")
-    arguments, entries = rest[: int(count)], rest[int(count) :]
+    arguments, entries = _watching_us(rest[: int(count)]), rest[int(count) :]
     environment = dict(entry.split(b"=", 1) for entry in entries if entry)
     main = os.posix_spawn(arguments[0], arguments, environment, setsid=True)
     status = _reap_until(main)
@@ -102,4 +120,4 @@ def _main(orders: int, report: int) -> None:
 
 
 if __name__ == "__main__":
-    _main(int(sys.argv[1]), int(sys.argv[2]))
+    _main(*map(int, sys.argv[1:4]))

@@ -24,13 +24,13 @@ from pathlib import Path
 from msgspec import Struct
 
 from consilience.core.problem import Limits
-from consilience.trials.sandbox import canary_script
+from consilience.trials.sandbox import canary_calls, canary_reach
 from consilience.trials.sandbox.canaries import Canary
 from consilience.trials.sandbox.confinement import Confinement, Sandbox
 from consilience.trials.sandbox.wasm_canary_script import OWN_ATTEMPTS
 
 SCRIPT = str(Path(__file__).with_name("wasm_canary_script.py").resolve())
-_SHARED = (canary_script,)  # the scripts of every level, each with its ATTEMPTS
+_SHARED = (canary_calls, canary_reach)  # the scripts of every level, each with its ATTEMPTS
 _LIMITS = Limits(wall_seconds=60, cpu_seconds=30, memory_mb=256)
 _MAXIMUM_ANSWER = 65536
 _SPIN = "while True: pass"

@@ -38,13 +38,20 @@ def evaluate(candidate: Any, seed: int) -> dict[str, float]:
     rng = random.Random(seed)
     training, asked = rng.sample(TRAIN, TRAINING), rng.sample(DEV, QUERIES)
     images, labels = [row[1] for row in training], [row[0] for row in training]
-    answers = candidate.call("train_and_predict", images, labels, [row[1] for row in asked], seed)
+    answers = _lists(candidate.call("train_and_predict", images, labels, [row[1] for row in asked], seed))
     if not isinstance(answers, list) or len(answers) != QUERIES or not all(_is_distribution(row) for row in answers):
         return {"log_loss": math.nan, "accuracy": math.nan}
     truth = [row[0] for row in asked]
     losses = [-math.log(max(row[label] / math.fsum(row), LEAST)) for row, label in zip(answers, truth, strict=True)]
     hits = sum(row.index(max(row)) == label for row, label in zip(answers, truth, strict=True))
     return {"log_loss": math.fsum(losses) / QUERIES, "accuracy": hits / QUERIES}
+
+
+def _lists(value: Any) -> Any:
+    """Return arrays, and a list's arrays, as lists: a candidate may answer with either."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return [_lists(row) for row in value] if isinstance(value, list) else value
 
 
 def _is_distribution(row: Any) -> bool:

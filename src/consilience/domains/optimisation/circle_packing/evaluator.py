@@ -18,13 +18,20 @@ Circle = tuple[Fraction, Fraction, Fraction]
 
 def evaluate(candidate: Any, seed: int) -> dict[str, float]:  # noqa: ARG001 - the packing does not depend on it
     """Return ``sum_radii`` in side lengths of the square and ``violations`` as a count."""
-    rows = candidate.call("pack")
+    rows = _lists(candidate.call("pack"))
     if not isinstance(rows, list) or len(rows) != CIRCLES or not all(_is_circle(row) for row in rows):
         return {"sum_radii": 0.0, "violations": float(CIRCLES)}
     circles: list[Circle] = [(Fraction(x), Fraction(y), Fraction(r)) for x, y, r in rows]
     broken = sum(not _fits(circle) for circle in circles)
     broken += sum(_overlap(one, other) for one, other in combinations(circles, 2))
     return {"sum_radii": math.fsum(row[2] for row in rows), "violations": float(broken)}
+
+
+def _lists(value: Any) -> Any:
+    """Return arrays, and a list's arrays, as lists: a candidate may answer with either."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return [_lists(row) for row in value] if isinstance(value, list) else value
 
 
 def _is_circle(row: Any) -> bool:
