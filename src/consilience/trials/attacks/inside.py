@@ -99,7 +99,7 @@ def run(seed):
         if type(found).__name__ == "function" and found.__name__ == "send" and found.__closure__:
             for cell in found.__closure__:
                 if getattr(cell.cell_contents, "__name__", "") == "encode":
-                    cell.cell_contents = lambda value: LINE
+                    cell.cell_contents = lambda *_: LINE
     return 100.0
 """.replace("LINE", repr(LINE))
 OS_WRITE = """
@@ -120,9 +120,8 @@ import os, re, struct, sys
 def run(seed):
     grader = sys.modules.get("grader")
     if grader is not None:
-        with open("/proc/self/mem", "r+b", 0) as memory:
-            memory.seek(id(grader.SECRET) + 16)
-            memory.write(struct.pack("d", 100.0))
+        import ctypes
+        ctypes.memmove(id(grader.SECRET) + 16, struct.pack("d", 100.0), 8)
         return 100.0
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -312,7 +311,7 @@ ATTACKS = (
     Attack(
         number=49,
         name="process memory",
-        tries="overwrites the reference through /proc/self/mem, or searches the memory of every process for it",
+        tries="overwrites the reference where it lies in memory, or searches the memory of every process for it",
         stopped_by="another process's memory is in another PID namespace, or refused",
         program=OWN_MEMORY,
     ),
