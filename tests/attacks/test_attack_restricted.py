@@ -14,7 +14,8 @@ from consilience.trials.attacks.catalogue import CATALOGUE
 from consilience.trials.attacks.model import Attack
 from consilience.trials.attacks.suite import Suite, open_suite
 from consilience.trials.sandbox.interpreter import inspect_interpreter
-from consilience.trials.sandbox.landlock import REQUIRED_ABI, LandlockSandbox, landlock_abi, unreachable
+from consilience.trials.sandbox.landlock import REQUIRED_ABI, LandlockSandbox, landlock_abi
+from consilience.trials.sandbox.root import unreachable
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 CALLED = [attack for attack in CATALOGUE if attack.target != "program"]
