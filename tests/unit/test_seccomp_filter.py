@@ -19,6 +19,11 @@ CALLED = FilterProfile(may_fork=False, may_exec=False)
 WHOLE = FilterProfile(may_fork=True, may_exec=True)
 THREAD, NEW_USER, NEW_NET = 0x10000, 0x10000000, 0x40000000
 
+MARKS = {
+    *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "lchown", "fchown", "fchownat"),
+    *("utime", "utimes", "utimensat", "futimesat"),
+}
+
 # Numbers from the kernel's tables, written down here independently of the product's list.
 X86 = {
     "read": 0,
@@ -122,6 +127,7 @@ def test_every_plain_call_is_allowed_and_its_neighbours_only_if_listed(machine: 
     checked = {
         *("clone", "clone3", "fork", "vfork", "execve", "execveat", "socketpair", "ioctl"),
         *("prlimit64", "setpriority", "sched_setaffinity", "prctl"),
+        *MARKS,
     }
     listed = {numbers[column] for name, numbers in CALLS.items() if name not in checked}
     special = {CALLS[name][column] for name in checked}
@@ -226,6 +232,15 @@ def test_jumps_stay_inside_the_program() -> None:
             if operation in {0x15, 0x25, 0x35, 0x45}:
                 assert index + 1 + max(on_true, on_false) < len(program)
         assert program[-1][0] == 0x06
+
+
+@pytest.mark.parametrize("name", sorted(MARKS))
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_called_candidate_changes_no_modes_owners_or_times(machine: str, name: str) -> None:
+    number = CALLS[name][MACHINES.index(machine)]
+    if number is not None:
+        assert run(build_filter(CALLED, machine), machine, number) == EPERM
+        assert run(build_filter(WHOLE, machine), machine, number) == ALLOW
 
 
 ASK = 0x7FC00000

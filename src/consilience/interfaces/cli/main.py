@@ -33,6 +33,7 @@ COMMANDS = {
     "backup": "journal_commands",
     "gc": "journal_commands",
     "doctor": "run_commands",
+    "attack": "attack_commands",
     "config": "run_commands",
 }
 _PYTHON_NAMES = {"import": "import_"}  # a keyword of the language

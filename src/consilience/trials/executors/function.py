@@ -34,6 +34,7 @@ from consilience.trials.executors.interpreters import executable_of, inspect_int
 from consilience.trials.executors.logs import joined_log
 from consilience.trials.executors.pipes import Pump
 from consilience.trials.executors.scrub import Scrubber, python_names
+from consilience.trials.executors.seeds import candidate_seed
 from consilience.trials.executors.warm import Warm, preloads
 from consilience.trials.executors.zygote import Plan, ZygoteBrokenError
 from consilience.trials.sandbox.confinement import Sandbox
@@ -92,22 +93,23 @@ class FunctionExecutor:
         self._warm.close()
 
     def _run(self, request: TrialRequest, evaluator: EvaluatorProcess) -> Outcome:
+        theirs = self._theirs(request)
         zygote = None if request.fresh else self._warm.zygote()
         if zygote is not None:
             with suppress(ZygoteBrokenError):
-                candidate = CandidateProcess(ForkStarter(zygote, self._interpreter), request)
+                candidate = CandidateProcess(ForkStarter(zygote, self._interpreter), theirs)
                 outcome = self._play(request, evaluator, candidate, zygote.arena, "fork")
-                if not zygote.broken:
+                if zygote.served_well():
                     return _charged(outcome, self._warm.served())
         with folders.trial_folder(self._work_dir) as folder:
-            candidate = CandidateProcess(FreshStarter(self._sandbox, self._interpreter, folder), request)
+            candidate = CandidateProcess(FreshStarter(self._sandbox, self._interpreter, folder), theirs)
             return self._play(request, evaluator, candidate, folder, "fresh")
 
     def _play(
         self, request: TrialRequest, evaluator: EvaluatorProcess, candidate: Callee, folder: Path, execution: Execution
     ) -> Outcome:
         """Play one trial between evaluator and candidate; nothing of the candidate is left afterwards."""
-        bench = Bench(candidate, request, Alone(self._sandbox, self._interpreter, self._work_dir))
+        bench = Bench(candidate, self._theirs(request), Alone(self._sandbox, self._interpreter, self._work_dir))
         trial = _Trial(self._loaded.problem.objective, evaluator, bench, self._pump)
         isolation = Isolation(level=self._sandbox.level, domain="split", execution=execution)
         try:
@@ -119,6 +121,10 @@ class FunctionExecutor:
             raise
         finally:
             bench.end(self._pump)
+
+    def _theirs(self, request: TrialRequest) -> TrialRequest:
+        """Return the request as the candidate's side gets it: the trial's seed would tell what the evaluator draws."""
+        return msgspec.structs.replace(request, seed=candidate_seed(request.seed, self._loaded.support))
 
     def _evaluator_for(self, request: TrialRequest) -> EvaluatorProcess:
         if not request.holdout:

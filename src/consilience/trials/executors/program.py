@@ -51,7 +51,7 @@ class ProgramExecutor(FunctionExecutor):
 
     def _run(self, request: TrialRequest, evaluator: EvaluatorProcess) -> Outcome:
         with folders.trial_folder(self._work_dir) as folder:
-            place = _Place(loaded=self._loaded, request=request, command=self._command, folder=folder)
+            place = _Place(loaded=self._loaded, request=self._theirs(request), command=self._command, folder=folder)
             return self._play(request, evaluator, WholeProgram(self._sandbox, place, evaluator), folder, "fresh")
 
 

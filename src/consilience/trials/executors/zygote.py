@@ -32,6 +32,7 @@ from consilience.trials.harness import HARNESS, script_arguments
 from consilience.trials.sandbox.command import LAUNCHER
 from consilience.trials.sandbox.confinement import ConfinedProcess, Confinement, Exit, Sandbox
 from consilience.trials.sandbox.forking import fork_settings
+from consilience.trials.sandbox.launcher import FAILED
 
 START_SECONDS = 60.0  # imports of heavy libraries from a cold disk
 ANSWER_SECONDS = 10.0  # between the end of a candidate and the word of its parent, which empties its folder first
@@ -96,6 +97,7 @@ class Zygote:
         self.arena = self._folder / "arena"
         self.arena.mkdir()
         self.broken = False
+        self._unprepared = False
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`, with the process
         self._process: ConfinedProcess | None = None
@@ -134,7 +136,12 @@ class Zygote:
         if word.status is None:
             self.broken = True
             return Word(status=-signal.SIGKILL)
+        self._unprepared = word.status == FAILED
         return word
+
+    def served_well(self) -> bool:
+        """Tell whether the last child was a candidate that could be prepared; what it did then is its own."""
+        return not self.broken and not self._unprepared
 
     def close(self) -> None:
         """End it with everything below it."""

@@ -142,6 +142,7 @@ def _become_candidate(control: socket.socket, descriptors: list[int], start: dic
             _make_places(start["arena"], first.pop("files"), start["links"])
             limit(first.pop("rlimit"))
             _forget(first["own_modules"])
+            code = 1  # from here on what goes wrong is the candidate's
             harness_candidate.serve(first, receive, send)
             code = 0
     except BaseException as error:  # noqa: BLE001 - the named boundary: no child may go on as the warm process
@@ -179,10 +180,7 @@ def _make_places(arena: str, files: dict[str, str], links: dict[str, str]) -> No
 
 
 def _empty(folder: str) -> None:
-    """Remove everything in a folder, and every mark that can be left on the folder itself.
-
-    Iteratively, for a candidate may have nested it beyond recursion.
-    """
+    """Remove everything in a folder, and every mark that can be left on the folder itself."""
     _empty_folders(folder)
     for name in os.listxattr(folder):
         os.removexattr(folder, name)
@@ -190,20 +188,21 @@ def _empty(folder: str) -> None:
 
 
 def _empty_folders(folder: str) -> None:
+    """Remove everything in a folder. Folders are moved up into it: nested, their paths may be too long to be named."""
+    name, moved = os.urandom(8).hex(), 0
     pending = [folder]
+    os.chmod(folder, 0o700)  # noqa: PTH101
     while pending:
-        top = pending[-1]
-        os.chmod(top, 0o700)  # noqa: PTH101
-        below = []
-        with os.scandir(top) as entries:
-            for entry in entries:
-                if stat.S_ISDIR(entry.stat(follow_symlinks=False).st_mode):
-                    below.append(entry.path)
-                else:
-                    os.unlink(entry.path)  # noqa: PTH108
-        if below:
-            pending += below
-        else:
-            pending.pop()
-            if top != folder:
-                os.rmdir(top)  # noqa: PTH106
+        top = pending.pop()
+        with os.scandir(top) as found:
+            entries = list(found)
+        for entry in entries:
+            if not stat.S_ISDIR(entry.stat(follow_symlinks=False).st_mode):
+                os.unlink(entry.path)  # noqa: PTH108
+                continue
+            os.chmod(entry.path, 0o700)  # noqa: PTH101
+            moved += 1
+            pending.append(f"{folder}/{name}{moved}")
+            os.rename(entry.path, pending[-1])  # noqa: PTH104
+        if top != folder:
+            os.rmdir(top)  # noqa: PTH106

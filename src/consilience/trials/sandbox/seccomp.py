@@ -63,6 +63,13 @@ _CHECKED = frozenset(
         *("prlimit64", "setpriority", "sched_setaffinity", "prctl"),
     }
 )
+_MARKS = (
+    *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "lchown", "fchown", "fchownat"),
+    *("utime", "utimes", "utimensat", "futimesat"),
+)
+"""Calls that change modes, owners and times. Landlock does not govern them (Linux Documentation/userspace-api/
+landlock.rst, "Current limitations"), so that a process could change those of every file of its user, and leave
+word for the next trial in them."""
 
 Instruction = tuple[int, int, int, int]
 
@@ -163,6 +170,8 @@ def _checked_calls(profile: FilterProfile, column: int) -> Iterator[Instruction]
         "sched_setaffinity": _zero_body(0),
         "prctl": _prctl_body(),
     }
+    if not profile.may_fork:  # whole programs need them: a compiler sets the mode of what it has made
+        bodies |= {name: [_return(_EPERM)] for name in _MARKS}
     for name, body in bodies.items():
         yield from _when_number(CALLS[name][column], body)
 

@@ -1,0 +1,70 @@
+"""Who is left: every process that descends from this one, also those that tried to leave it.
+
+Rules:
+    1. While this is open, the kernel gives orphans of our descendants to us (a subreaper, prctl(2)), so that
+       nothing started by a trial can leave our tree.
+    2. A process that has ended is no survivor, reaped or not; orphans are reaped here.
+
+Data flow: /proc -> `living` -> judge.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+@contextmanager
+def gathering_orphans() -> Iterator[None]:
+    """Become the parent of every orphan among our descendants, for a while."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+def living(without: int) -> frozenset[int]:
+    """Return the process ids of our living descendants.
+
+    Args:
+        without: a process that does not count.
+    """
+    found: set[int] = set()
+    waiting = [os.getpid()]
+    while waiting:
+        below = [pid for pid in _children(waiting.pop()) if pid != without]
+        waiting += below
+        found.update(pid for pid in below if _lives(pid))
+    return frozenset(found)
+
+
+def reap(pids: frozenset[int]) -> None:
+    """Kill processes that were given to us as orphans and collect their ends."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    with suppress(OSError):  # it has ended meanwhile
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
