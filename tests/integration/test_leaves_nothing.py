@@ -26,13 +26,16 @@ from consilience.core.artifact import Artifact
 from consilience.core.outcome import Outcome
 from consilience.core.ports import Executor
 from consilience.core.problem import Limits
+from consilience.core.study import ExecutionPolicy
 from consilience.testing.trivial import (
     artifact,
     command_problem,
     openevolve_problem,
     printing_artifact,
+    program_problem,
     request,
     split_problem,
+    writing_artifact,
 )
 from consilience.trials.executors.factory import make_executor
 from consilience.trials.sandbox.cgroups import usable_place
@@ -101,16 +104,18 @@ def sandbox() -> object:
     return strongest_sandbox(sys.executable)
 
 
-def made(problem: Callable[[], object]) -> Callable[[Path], Executor]:
-    return lambda work: make_executor(problem(), sandbox(), work)  # type: ignore[arg-type]
+def made(problem: Callable[[], object], execution: ExecutionPolicy = "auto") -> Callable[[Path], Executor]:
+    return lambda work: make_executor(problem(), sandbox(), work, execution)  # type: ignore[arg-type]
 
 
 CALLED = {"honest": HONEST, **CRASHES, **HANGS}
 WHOLE = {**CALLED, **DAEMONS}
 EXECUTORS = {
-    "function": Kind(made(split_problem), artifact, CALLED, 520),
+    "forked": Kind(made(split_problem), artifact, CALLED, 400),
+    "fresh": Kind(made(split_problem, "fresh"), artifact, CALLED, 200),
     "openevolve": Kind(made(openevolve_problem), artifact, WHOLE, 150),
-    "command": Kind(made(command_problem), printing_artifact, WHOLE, 330),
+    "command": Kind(made(command_problem), printing_artifact, WHOLE, 150),
+    "program": Kind(made(program_problem), writing_artifact, WHOLE, 100),
 }
 
 
