@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from consilience.core.artifact import Artifact
 from consilience.core.errors import EnvironmentLacksError
 from consilience.core.outcome import Outcome
 from consilience.core.ports import LoadedProblem
@@ -286,3 +287,14 @@ def test_without_a_sandbox_auto_starts_fresh_processes(tmp_path: Path) -> None:
         assert run(executor, HONEST).isolation.execution == "fresh"
     finally:
         executor.close()
+
+
+def test_parameters_alone_are_never_said_to_be_forked(make: Make) -> None:
+    evaluator = 'def evaluate(candidate, seed):\n    return candidate.parameters["x"]\n'
+    problem = msgspec.structs.replace(split_problem(evaluator), baseline=Artifact(parameters={"x": 0.5}))
+    executor = make(problem, "auto")
+    outcome = executor.run(request(problem.baseline))
+    assert outcome.metrics == {"score": 0.5}
+    assert outcome.isolation.execution == executor.isolation.execution == "fresh", (
+        "nothing would be gained by a recheck"
+    )

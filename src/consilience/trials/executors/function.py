@@ -67,7 +67,8 @@ class FunctionExecutor:
             preload=preloads(loaded.baseline),
             grants=loaded.grants,
         )
-        self._warm = Warm(sandbox, plan, work_dir, execution)
+        has_program = bool(loaded.baseline.files)  # parameters alone start no process of a candidate's
+        self._warm = Warm(sandbox, plan, work_dir, execution if has_program else "fresh")
 
     @property
     def isolation(self) -> Isolation:
