@@ -105,7 +105,7 @@ def test_killed_again_and_again_and_still_whole(shell: Shell) -> None:
         now = finished(state)
         assert kept.items() <= now.items(), "a committed outcome is lost or changed"
         assert printed.items() <= {event: row.metrics.get("depth") for event, row in now.items()}.items()
-        runs = [(row.candidate, row.seed) for row in now.values()]
+        runs = [(row.candidate, row.seed, row.purpose == "recheck") for row in now.values()]
         assert len(runs) == len(set(runs)), "a trial was run twice"
         with_progress += len(now) > len(kept)
         kept = now
