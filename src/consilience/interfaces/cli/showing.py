@@ -15,6 +15,10 @@ from consilience.node.reports import BoardReport, Summary, TrialReport
 
 _SHORT = 10
 _NARROW = 100  # columns of a terminal
+_RANKING = (
+    *("place>", "trial>", "candidate", "mean>", "bound>", "runs>", "failed>"),
+    *("verdict", "operator", "isolation"),
+)
 _MOST_CHANGES = 20  # of an environment that are worth showing
 _DIFF_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -78,24 +82,30 @@ def show_board(console: Console, report: BoardReport, top: int) -> None:
 def _show_ranking(console: Console, title: str, rows: list[BoardRow], top: int) -> None:
     is_narrow = console.width < _NARROW  # then what `show` tells too is left out
     held_alike = {_held(row) for row in rows[:top]} if is_narrow else set()
-    named = () if is_narrow else ("candidate", "operator")
-    last = () if len(held_alike) == 1 else ("isolation",)
-    made = table(title, "place>", "trial>", "mean>", "bound>", "runs>", "failed>", "verdict", *named, *last)
+    left_out = {"candidate", "operator"} if is_narrow else set()
+    left_out |= {"isolation"} if len(held_alike) == 1 else set()
+    made = table("", *(head for head in _RANKING if head not in left_out))
     for row in rows[:top]:
-        figures = (str(row.place), str(row.trial), number(row.mean), number(row.bound))
-        counted = (str(row.runs), str(row.failures), _verdict(row))
-        origin = () if is_narrow else (row.candidate[:_SHORT], one_line(row.operator, 40))
-        made.add_row(*figures, *counted, *origin, *((_held(row),) if last else ()))
+        made.add_row(*(cell for head, cell in zip(_RANKING, _ranked(row), strict=True) if head not in left_out))
+    console.print(title, soft_wrap=True)
     console.print(made)
-    if not last:
+    if "isolation" in left_out:
         console.print(f"isolation of each: {held_alike.pop()}")
     if len(rows) > top:
         console.print(f"... and {len(rows) - top} more (--top {len(rows)})")
 
 
+def _ranked(row: BoardRow) -> tuple[str, ...]:
+    """Return the cells of `_RANKING`."""
+    named = (str(row.place), str(row.trial), row.candidate[:_SHORT])
+    figures = (number(row.mean), number(row.bound), str(row.runs), str(row.failures))
+    return (*named, *figures, _verdict(row), one_line(row.operator, 40), _held(row))
+
+
 def _show_quarantine(console: Console, rows: list[BoardRow], top: int) -> None:
-    title = f"QUARANTINED, not ranked: {len(rows)} with a score beyond the bound. Look at each: consilience show TRIAL"
-    made = table(title, "trial>", "candidate", "verdict", "isolation", "why")
+    title = f"QUARANTINED, not ranked: {len(rows)} beyond the bound. See each: consilience show TRIAL"
+    console.print(title, soft_wrap=True)
+    made = table("", "trial>", "candidate", "verdict", "isolation", "why")
     for row in rows[:top]:
         made.add_row(str(row.trial), row.candidate[:_SHORT], row.verdict, _held(row), one_line(row.implausible, 120))
     console.print(made)

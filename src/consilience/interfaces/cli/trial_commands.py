@@ -76,7 +76,8 @@ def _show_adhoc(console: Console, report: AdhocReport) -> None:
     metric = one_line(report.metric, 40)
     others = () if console.width < _NARROW else ("other metrics",)  # --json has them
     figures = (f"{metric}>", *others, "wall ms>", "CPU ms>", "MB>", "isolation", "failure")
-    made = table(f"{one_line(report.source)}, candidate {report.candidate[:10]}", "seed>", *figures)
+    console.print(f"{one_line(report.source)}, candidate {report.candidate[:10]}", soft_wrap=True)
+    made = table("", "seed>", *figures)
     for done in report.trials:
         used = done.outcome.resources
         measured = (str(used.wall_ms), str(used.cpu_ms), str(used.memory_kb // 1024))
