@@ -30,6 +30,8 @@ check: $(BIN)/.installed-dev
 bench: $(BIN)/.installed-dev
 	$(BIN)/python benchmarks/noise.py
 	$(BIN)/python benchmarks/sandbox_start.py
+	$(BIN)/python benchmarks/trials.py
+	$(BIN)/python benchmarks/channel.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/trials.py
 	$(BIN)/python benchmarks/channel.py

@@ -268,6 +268,7 @@ VERBS = (
     ("gc", "-p", "valley"),
     ("doctor", "valley"),
     ("config", "valley", "--show-origin"),
+    ("attack", "--only", "4"),
 )
 
 

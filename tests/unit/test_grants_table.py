@@ -109,6 +109,7 @@ def test_an_absent_place_is_a_warning(folder: Path) -> None:
         ('environment = { "A B" = "1" }', "sandbox.environment.A B", "letters"),
         ('environment = { HOME = "/x" }', "sandbox.environment.HOME", "each trial sets"),
         ('environment = { LD_PRELOAD = "/x" }', "sandbox.environment.LD_PRELOAD", "each trial sets"),
+        ('environment = { A = "1", N = 4 }', "sandbox.environment.N", "a string"),
         ('environment = { HF_TOKEN = "x" }', "sandbox.environment.HF_TOKEN", "secret"),
         ('environment = { A = "$A" }', "sandbox.environment.A", "literal"),
         ("environment = { A = 1 }", "sandbox.environment", "a string"),

@@ -68,7 +68,7 @@ def weaknesses(isolation: Isolation) -> list[str]:
 _LEVELS = {
     "none": "none: candidate code ran without a sandbox",
     "wasm": "wasm: held by a WebAssembly machine inside our process, not by the kernel",
-    "restricted": "restricted: no namespaces of its own; `consilience doctor` says what that leaves open",
+    "restricted": "restricted: no namespaces of its own, so that it can tell of processes outside (docs/isolation.md)",
 }
 _DOMAINS = {
     "shared-process": "shared-process: the evaluator imports the candidate, which can forge its own score",

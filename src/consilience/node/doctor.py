@@ -176,8 +176,9 @@ def _watched(
 
 def _result(loaded: LoadedProblem, outcome: Outcome) -> Finding:
     if outcome.failure is not None:
-        last = outcome.log.strip().splitlines()[-1:] or [""]
-        found = f"{outcome.failure.reason}: {outcome.failure.message} {last[0]}".strip()
+        message = outcome.failure.message
+        last = next((line for line in outcome.log.strip().splitlines()[-1:] if line.strip() not in message), "")
+        found = f"{outcome.failure.reason}: {message} {last}".strip()
         return Finding(name="baseline", health="failed", found=found, mend="mend the artifact or the evaluator")
     metric = loaded.problem.objective.metric
     score = outcome.metrics.get(metric)

@@ -132,7 +132,7 @@ def require_query(session: Session) -> None:
         raise UsageError("this problem has no holdout", hint=hint)
     used, allowed = session.state.budget.holdout_queries, session.state.study.policy.holdout_queries
     if used >= allowed:
-        hint = "use fresh holdout data; raising holdout_queries under [holdout] makes each answer worth less"
+        hint = "use fresh holdout data; raising queries under [holdout] makes each answer worth less"
         raise HoldoutError(f"the holdout has been asked {used} times, the policy allows {allowed}", hint=hint)
 
 

@@ -149,8 +149,8 @@ def _find_hive(journal: JournalReader, state: Path, problem: str) -> tuple[str, 
     fitting = [(hive, genesis) for hive, genesis in hives.items() if genesis.problem.startswith(problem)]
     if not fitting:
         known = ", ".join(genesis.problem[:12] for genesis in hives.values()) or "none"
-        hint = "name one of them, or `consilience run` the problem first"
-        raise NotFoundError(f"no problem {problem[:12]!r} in {state} (it has: {known})", hint=hint)
+        hint = "a changed evaluator, data or limit makes another problem: undo that, or `consilience run` it first"
+        raise NotFoundError(f"{state} has no trials of problem {problem[:12]!r} (it has: {known})", hint=hint)
     return fitting[-1]
 
 

@@ -62,7 +62,14 @@ def read_seconds(value: Any) -> float:
     unit = text[len(number) :].strip() or "s"
     if unit not in _UNITS:
         raise ValueError(f"unit {unit!r}; use ms, s, m, h or d")
-    return _bounded(float(number) * _UNITS[unit])
+    return _bounded(_read_number(number) * _UNITS[unit])
+
+
+def _read_number(value: Any) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError("not a number") from None
 
 
 def _bounded(number: float) -> float:
@@ -72,7 +79,7 @@ def _bounded(number: float) -> float:
 
 
 def _read_count(value: Any) -> int:
-    number = _bounded(float(value)) if not isinstance(value, bool) else 0.5
+    number = _bounded(_read_number(value)) if not isinstance(value, bool) else 0.5
     if number != int(number):
         raise ValueError("not a whole number")
     return int(number)
@@ -111,14 +118,14 @@ def _read_bound(value: Any) -> float | None:
     """Read a number; ``none`` takes a bound that the problem states away."""
     if isinstance(value, str) and value.strip().lower() == "none":
         return None
-    bound = float(value)
+    bound = _read_number(value)
     if isinstance(value, bool) or not math.isfinite(bound):
         raise ValueError("not a finite number")
     return bound
 
 
 def _read_rate(value: Any) -> float:
-    rate = float(value)
+    rate = _read_number(value)
     if not 0.0 < rate < 0.5:  # noqa: PLR2004  a rate of one half would accept anything
         raise ValueError("not between 0 and 0.5")
     return rate

@@ -35,6 +35,7 @@ _HABITS = frozenset(  # refused in every trial of some libraries, which do witho
 _LOCAL = frozenset({"socket (local)", "socket (netlink)"})  # name services and libuv ask, and do without
 _ANY_USER = "user"  # whose name it is says nothing about a problem
 _DEVICE_FOLDER = "/dev/"
+_OURS = Path(__file__).resolve().parents[1]  # a traceback reads the launcher that it passes through
 
 
 class Wish(Struct, frozen=True, kw_only=True):
@@ -61,7 +62,8 @@ def wishes_of(loaded: LoadedProblem, outcome: Outcome, denials: Denials) -> tupl
 
 
 def _all(loaded: LoadedProblem, outcome: Outcome, denials: Denials) -> Iterator[Wish]:
-    reads = [_beyond_links(loaded, path) for path in denials.read]
+    asked = [path for path in denials.read if not Path(os.path.realpath(path)).is_relative_to(_OURS)]
+    reads = [_beyond_links(loaded, path) for path in asked]
     devices = [path for path in reads if path.startswith(_DEVICE_FOLDER)]
     written = group_folders((*denials.written, *denials.made))
     groups = group_reads(

@@ -55,6 +55,7 @@ def _explain(message: str, raw: Any, info: inspect.Type, where: tuple[str, str])
     at = _AT.search(message)
     path = at["path"] if at else ""
     message = message[: at.start()] if at else message
+    path = _named(path, raw)
     value, expected = _walk(raw, info, path)
     file, prefix = where
     key = ".".join(part for part in (prefix, path.removeprefix(".")) if part)
@@ -69,6 +70,17 @@ def _explain(message: str, raw: Any, info: inspect.Type, where: tuple[str, str])
         hint = did_you_mean(value, choices) if isinstance(value, str) else ""
         return ProblemError(file, key, found=show(value), expected=one_of(choices), hint=hint)
     return ProblemError(file, key, found=show(value), expected=_expected_words(message))
+
+
+def _named(path: str, raw: Any) -> str:
+    """Return msgspec's path with the name of the value that should be text: it says `[...]` for any of a table."""
+    table = path.removesuffix("[...]")
+    if table == path:
+        return path
+    for name in table.removeprefix(".").split("."):
+        raw = raw.get(name) if isinstance(raw, dict) else None
+    misfits = [name for name, value in raw.items() if not isinstance(value, str)] if isinstance(raw, dict) else []
+    return f"{table}.{misfits[0]}" if misfits else path
 
 
 def _join(key: str, name: str) -> str:

@@ -87,7 +87,8 @@ def _conda(name: str, where: tuple[str, str]) -> str:
         if _runs(prefix / _PYTHON):
             return str(prefix / _PYTHON)
     known = sorted({_conda_name(prefix) for prefix in prefixes if _runs(prefix / _PYTHON)})
-    hint = did_you_mean(name, known) or f"make it with: conda create -n {name} python; known: {', '.join(known) or '-'}"
+    listed = ", ".join(known) or "none"
+    hint = did_you_mean(name, known) or f"make it with: conda create -n {name} python; known: {listed}"
     found = f"conda environment {name!r}, which has no {_PYTHON}" if wanted else f"no conda environment {name!r}"
     raise ProblemError(*where, found=found, expected="the name or path of a conda environment", hint=hint)
 

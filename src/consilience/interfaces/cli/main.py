@@ -78,6 +78,7 @@ def main(arguments: list[str]) -> int:
         print_error(usage, as_json=as_json)
         return usage.exit_code
     except (KeyboardInterrupt, click.Abort):
+        sys.stderr.write("interrupted\n")
         return EXIT_INTERRUPTED
     except OSError as error:
         return _refused(error, as_json=as_json)

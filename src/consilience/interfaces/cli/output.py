@@ -3,14 +3,14 @@
 Rules:
     1. stdout is data, stderr is progress and warnings.
     2. Every command has `--json`: ``{"v": 1, "data": ...}`` or ``{"v": 1, "error": {kind, message, hint}}``.
-    3. No colour and no cut columns where stdout is not a terminal.
+    3. No colour, no cut columns, no broken lines and no padding where stdout is not a terminal.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from rich.console import Console
@@ -21,7 +21,19 @@ from consilience.core.untrusted import escape_json
 from consilience.interfaces.text import one_line, printable
 
 ENVELOPE_VERSION = 1
-_PIPE_WIDTH = 200
+_PIPE_WIDTH = 100_000  # wider than any line of ours
+
+
+class _Pipe(Console):
+    """A console that is no terminal: tables are not padded to the right."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        if not any(isinstance(each, Table) for each in objects):
+            super().print(*objects, **options)
+            return
+        with self.capture() as captured:
+            super().print(*objects, **options)
+        self.file.write("\n".join(line.rstrip() for line in captured.get().split("\n")))
 
 
 def stdout() -> Console:
@@ -30,7 +42,7 @@ def stdout() -> Console:
     return (
         console
         if console.is_terminal
-        else Console(file=sys.stdout, highlight=False, markup=False, emoji=False, width=_PIPE_WIDTH, no_color=True)
+        else _Pipe(file=sys.stdout, highlight=False, markup=False, emoji=False, width=_PIPE_WIDTH, no_color=True)
     )
 
 
@@ -80,8 +92,10 @@ def _indented(text: str) -> str:
 
 
 def table(title: str, *columns: str) -> Table:
-    """Return an empty table; a column whose name ends in ``>`` is right-aligned."""
+    """Return an empty table; a column whose name ends in ``>`` holds numbers: right-aligned and never cut."""
     made = Table(title=title or None, box=None, pad_edge=False, header_style="bold", title_justify="left")
     for column in columns:
-        made.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="ellipsis")
+        is_number = column.endswith(">")
+        justify: Literal["left", "right"] = "right" if is_number else "left"
+        made.add_column(column.rstrip(">"), justify=justify, overflow="ellipsis", no_wrap=is_number)
     return made

@@ -38,7 +38,7 @@ _RESULTS = "results.tsv"
 @click.option("--wall", "wall_seconds", help="Total time, such as 90s, 15m, 8h.")
 @click.option("--cpu", "cpu_seconds", help="Total CPU time of trials.")
 @click.option("--seed", help="Seed of every random choice.")
-@click.option("--minimum-isolation", help="strong, restricted or none.")
+@click.option("--minimum-isolation", help="strong, restricted, wasm or none: below it nothing runs.")
 @click.option("--execution", help="fresh, fork or auto: how candidates are started.")
 @click.option("--bound", help="Best score that can be true; what is beyond it is quarantined. none takes it away.")
 @click.option("--durability", help="full or normal.")
@@ -177,6 +177,7 @@ def doctor(folder: str | None, as_json: bool, **flags: Any) -> int:  # noqa: FBT
 
 def _show_findings(console: Console, findings: list[Finding]) -> None:
     made = table("", "", "what", "found")
+    made.columns[-1].overflow = "fold"  # a path or line that is to be copied must be whole
     signs = {"ok": "ok", "warning": "!", "failed": "FAILED"}
     for finding in findings:
         made.add_row(signs[finding.health], finding.name, one_line(finding.found, 160))

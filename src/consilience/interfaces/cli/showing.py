@@ -14,6 +14,11 @@ from consilience.node.repeats import Repeat
 from consilience.node.reports import BoardReport, Summary, TrialReport
 
 _SHORT = 10
+_NARROW = 100  # columns of a terminal
+_RANKING = (
+    *("place>", "trial>", "candidate", "mean>", "bound>", "runs>", "failed>"),
+    *("verdict", "operator", "isolation"),
+)
 _MOST_CHANGES = 20  # of an environment that are worth showing
 _DIFF_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -26,7 +31,8 @@ def show_summary(console: Console, found: Summary, difference: str) -> None:
     made.show_header = False
     made.add_row("problem", f"{one_line(found.name)} ({found.direction} {one_line(found.metric)})")
     made.add_row("baseline", f"{number(found.baseline)}{unit} ({floor})")
-    made.add_row("best", f"{number(found.best)}{unit}, trial {found.best_trial}, mean of {found.best_runs} run(s)")
+    named = f"trial {found.best_trial}" if found.best_trial else "the baseline"
+    made.add_row("best", f"{number(found.best)}{unit}, {named}, mean of {found.best_runs} run(s)")
     made.add_row("gain", f"{signed(found.gain)}{unit}{_in_floors(found)}")
     made.add_row("trials", f"{found.trials}: {counts(found.outcomes)}")
     made.add_row("verdicts", counts(found.verdicts))
@@ -39,7 +45,7 @@ def show_summary(console: Console, found: Summary, difference: str) -> None:
     console.print(f"\n{found.events} signed events. Check them: consilience verify")
     if found.verdicts.get("escalated"):
         console.print("Gains wait for you: consilience board, then consilience apply TRIAL")
-    else:
+    elif found.best_trial:
         console.print("Take the best home: consilience apply")
 
 
@@ -74,20 +80,32 @@ def show_board(console: Console, report: BoardReport, top: int) -> None:
 
 
 def _show_ranking(console: Console, title: str, rows: list[BoardRow], top: int) -> None:
-    figures = ("mean>", "bound>", "runs>", "failed>")
-    made = table(title, "place>", "trial>", "candidate", *figures, "verdict", "operator", "isolation")
+    is_narrow = console.width < _NARROW  # then what `show` tells too is left out
+    held_alike = {_held(row) for row in rows[:top]} if is_narrow else set()
+    left_out = {"candidate", "operator"} if is_narrow else set()
+    left_out |= {"isolation"} if len(held_alike) == 1 else set()
+    made = table("", *(head for head in _RANKING if head not in left_out))
     for row in rows[:top]:
-        shown = (number(row.mean), number(row.bound), str(row.runs), str(row.failures), _verdict(row))
-        named = (one_line(row.operator, 40), _held(row))
-        made.add_row(str(row.place), str(row.trial), row.candidate[:_SHORT], *shown, *named)
+        made.add_row(*(cell for head, cell in zip(_RANKING, _ranked(row), strict=True) if head not in left_out))
+    console.print(title, soft_wrap=True)
     console.print(made)
+    if "isolation" in left_out:
+        console.print(f"isolation of each: {held_alike.pop()}")
     if len(rows) > top:
         console.print(f"... and {len(rows) - top} more (--top {len(rows)})")
 
 
+def _ranked(row: BoardRow) -> tuple[str, ...]:
+    """Return the cells of `_RANKING`."""
+    named = (str(row.place), str(row.trial), row.candidate[:_SHORT])
+    figures = (number(row.mean), number(row.bound), str(row.runs), str(row.failures))
+    return (*named, *figures, _verdict(row), one_line(row.operator, 40), _held(row))
+
+
 def _show_quarantine(console: Console, rows: list[BoardRow], top: int) -> None:
-    title = f"QUARANTINED, not ranked: {len(rows)} with a score beyond the bound. Look at each: consilience show TRIAL"
-    made = table(title, "trial>", "candidate", "verdict", "isolation", "why")
+    title = f"QUARANTINED, not ranked: {len(rows)} beyond the bound. See each: consilience show TRIAL"
+    console.print(title, soft_wrap=True)
+    made = table("", "trial>", "candidate", "verdict", "isolation", "why")
     for row in rows[:top]:
         made.add_row(str(row.trial), row.candidate[:_SHORT], row.verdict, _held(row), one_line(row.implausible, 120))
     console.print(made)
@@ -180,17 +198,20 @@ def _add_outcome(made: Table, row: TrialRow) -> None:
 
 def show_repeats(console: Console, repeats: list[Repeat]) -> None:
     """Print each re-run beside the trial that it repeats, what differs, and the environment where that differs."""
-    made = table("re-runs", "trial>", "again as>", "seed>", "metric", "then>", "now>", "difference>", "noise>", "")
+    is_narrow = console.width < _NARROW
+    heads = ("trial>", "again>") if is_narrow else ("trial>", "again as>", "seed>")
+    made = table("re-runs", *heads, "metric", "then>", "now>", "difference>", "noise>", "")
     for repeat in repeats:
-        named = (str(repeat.trial), str(repeat.number), str(repeat.seed))
+        named = (str(repeat.trial), str(repeat.number), str(repeat.seed))[: len(heads)]
         if not repeat.metrics:
             ended = (repeat.before or "a score", repeat.after or "a score")
             made.add_row(*named, "outcome", *ended, "-", "-", "equal" if repeat.same else "DIFFERS")
         for one in repeat.metrics:
             values = (number(one.before), number(one.after), signed(one.difference), number(one.allowed))
-            agreement = "DIFFERS" if one.agreement == "differs" else one.agreement
+            agreed = "DIFFERS" if one.agreement == "differs" else str(one.agreement)
+            agreement = agreed.removesuffix(" noise") if is_narrow else agreed
             made.add_row(*named, one_line(one.metric, 40), *values, agreement)
-            named = ("", "", "")
+            named = ("",) * len(heads)
     console.print(made)
     for repeat in repeats:
         if not repeat.same:

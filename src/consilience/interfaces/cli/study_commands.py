@@ -25,6 +25,7 @@ from consilience.node.exporting import export as export_trials
 from consilience.node.upkeep import open_session
 
 _MILLISECONDS = 1000
+_BODY, _LEAST_BODY, _BEFORE_BODY = 110, 20, 58  # columns of the body of an event, and of what stands before it
 
 
 @click.command()
@@ -70,9 +71,10 @@ def _event_data(place: int, event: Event) -> dict[str, Any]:
 
 
 def _show_events(console: Console, events: list[tuple[int, Event]]) -> None:
+    room = min(_BODY, max(console.width - _BEFORE_BODY, _LEAST_BODY))  # one event, one line; --json has all of it
     for place, event in events:
         at = datetime.fromtimestamp(event.fields.at / _MILLISECONDS, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        body = one_line(msgspec.json.encode(event.fields.body).decode(), 110)
+        body = one_line(msgspec.json.encode(event.fields.body).decode(), room)
         console.print(
             Text(f"{place:>6} {event.id[:10]} {at} {one_line(event.fields.kind, 40):<18} {body}"), soft_wrap=True
         )

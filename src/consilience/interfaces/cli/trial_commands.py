@@ -20,6 +20,7 @@ from consilience.node.rerunning import RerunReport
 from consilience.node.rerunning import rerun as rerun_trial
 
 _LARGEST_SEED = 2**31 - 1
+_NARROW = 100  # columns of a terminal
 
 
 @click.group()
@@ -73,15 +74,16 @@ def _progress(done: AdhocTrial) -> None:
 
 def _show_adhoc(console: Console, report: AdhocReport) -> None:
     metric = one_line(report.metric, 40)
-    figures = (f"{metric}>", "other metrics", "wall ms>", "CPU ms>", "MB>", "isolation", "failure")
-    made = table(f"{one_line(report.source)}, candidate {report.candidate[:10]}", "seed>", *figures)
+    others = () if console.width < _NARROW else ("other metrics",)  # --json has them
+    figures = (f"{metric}>", *others, "wall ms>", "CPU ms>", "MB>", "isolation", "failure")
+    console.print(f"{one_line(report.source)}, candidate {report.candidate[:10]}", soft_wrap=True)
+    made = table("", "seed>", *figures)
     for done in report.trials:
         used = done.outcome.resources
         measured = (str(used.wall_ms), str(used.cpu_ms), str(used.memory_kb // 1024))
         score = f"{number(done.score)}{' IMPLAUSIBLE' if done.implausible else ''}"
-        made.add_row(
-            str(done.seed), score, _others(report, done), *measured, held(done.outcome.isolation), _failure(done)
-        )
+        shown = (_others(report, done),) if others else ()
+        made.add_row(str(done.seed), score, *shown, *measured, held(done.outcome.isolation), _failure(done))
     console.print(made)
     _show_totals(console, report)
     notes = [f"* {line}" for done in report.trials for line in weaknesses(done.outcome.isolation)]
@@ -110,7 +112,8 @@ def _show_totals(console: Console, report: AdhocReport) -> None:
     found = report.comparison
     if found is not None:
         over = f"over {found.pairs} common seeds" if found.pairs else "without a common seed"
-        floor = f"{found.clearance} of {number(found.floor)}" if found.floor else found.clearance
+        is_noise = found.clearance == "within the noise floor" and found.floor
+        floor = f"{found.clearance} of {number(found.floor)}" if is_noise else found.clearance
         console.print(
             f"gain {signed(found.gain)}{unit} against the baseline's {number(found.baseline)} {over}: {floor}"
         )

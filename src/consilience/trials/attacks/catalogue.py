@@ -31,6 +31,6 @@ def choose_attacks(numbers: Collection[int]) -> tuple[Attack, ...]:
     known = {attack.number for attack in CATALOGUE}
     unknown = sorted(set(numbers) - known)
     if unknown:
-        hint = f"known are {', '.join(map(str, sorted(known)))}"
+        hint = f"known are {min(known)} to 38 and 41 to {max(known)}; 39 and 40 are a browser's (docs/attacks.md)"
         raise UsageError(f"there is no attack {', '.join(map(str, unknown))}", hint=hint)
     return tuple(attack for attack in CATALOGUE if not numbers or attack.number in numbers)

@@ -119,7 +119,7 @@ class Run:
             OutputError: the program has not written it, or the problem does not name it among its outputs.
         """
         if name not in self.outputs:
-            found = ", ".join(self.outputs) or "none of its outputs"
+            found = ", ".join(self.outputs) or "none of the files that evaluator.outputs names"
             raise OutputError(f"the program has not written {name}; it wrote {found}")
         path = os.path.join(self._folder, f"out-{self.outputs.index(name)}")  # noqa: PTH118
         with open(path, "rb") as file:  # noqa: PTH123 - pathlib is not imported otherwise
