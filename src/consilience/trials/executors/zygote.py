@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import socket
 import tempfile
@@ -31,6 +30,7 @@ from consilience.trials.executors.interpreters import Interpreter
 from consilience.trials.harness import HARNESS, script_arguments
 from consilience.trials.sandbox.command import LAUNCHER
 from consilience.trials.sandbox.confinement import ConfinedProcess, Confinement, Exit, Sandbox
+from consilience.trials.sandbox.exits import is_readable
 from consilience.trials.sandbox.forking import fork_settings
 from consilience.trials.sandbox.launcher import FAILED
 
@@ -198,9 +198,7 @@ class Zygote:
             return Word()
 
     def _await(self, seconds: float) -> None:
-        poll = select.poll()
-        poll.register(self._control, select.POLLIN)
-        if not poll.poll(round(1000 * seconds)):
+        if not is_readable(self._control.fileno(), seconds):
             raise TimeoutError(f"it was silent for {seconds:g} s")
 
     def _break(self, reason: str) -> ZygoteBrokenError:
@@ -250,9 +248,7 @@ class ForkedProcess:
         return exit_
 
     def _ended(self, timeout_seconds: float | None) -> bool:
-        poll = select.poll()
-        poll.register(self._pidfd, select.POLLIN)
-        return bool(poll.poll(None if timeout_seconds is None else max(0, round(timeout_seconds * 1000))))
+        return is_readable(self._pidfd, timeout_seconds)
 
     def _describe(self, word: Word) -> Exit:
         status = word.status or 0

@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +23,7 @@ from msgspec import Struct
 from consilience.core.canonical import hash_value
 from consilience.core.errors import EnvironmentLacksError, IsolationError
 from consilience.core.outcome import LEVEL_RANK, IsolationLevel
+from consilience.core.version import version
 from consilience.trials.sandbox.bubblewrap import BubblewrapSandbox
 from consilience.trials.sandbox.canaries import Canary, run_canaries
 from consilience.trials.sandbox.cgroups import usable_place
@@ -268,7 +268,7 @@ def _cache_key(interpreter: str, tools: Tools) -> str:
             "tools": tools,
             "binaries": [[path, _modified(path)] for path in tools.bubblewrap],
             "interpreter": inspect_interpreter(interpreter),
-            "package": version("consilience"),
+            "package": version(),
             "code": max(file.stat().st_mtime_ns // 1_000_000 for file in Path(__file__).parent.glob("*.py")),
             "user": os.getuid() if hasattr(os, "getuid") else -1,
             "trees": _trees(),
