@@ -10,7 +10,6 @@ Data flow: trial's name -> recorded rows -> Executor -> TrialStarted, TrialFinis
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from msgspec import Struct
@@ -32,6 +31,7 @@ from consilience.node.repeats import Repeat, repeats
 from consilience.node.session import Session
 from consilience.node.settings import Settings
 from consilience.search.budget import Reservation
+from consilience.trials.executors.interpreters import executable_of
 from consilience.trials.sandbox.confinement import Sandbox
 from consilience.trials.sandbox.probe import cached_probe, open_sandbox, require_level, unsafe_sandbox
 
@@ -131,7 +131,7 @@ def _sandbox(
     """
     recorded: list[IsolationLevel] = [row.isolation.level for row in rows if row.isolation]
     strongest = max(recorded, key=LEVEL_RANK.__getitem__)
-    interpreter = loaded.interpreter or sys.executable
+    interpreter = executable_of(loaded.interpreter)
     if unsafe and strongest != "none":
         raise IsolationError(
             f"the trial was held at {strongest!r}; without a sandbox its re-run would show less",
