@@ -24,13 +24,19 @@ _ENDED = ("", "Z", "X")  # states of proc_pid_stat(5); "" where there is no such
 
 @contextmanager
 def gathering_orphans() -> Iterator[None]:
-    """Become the parent of every orphan among our descendants, for a while."""
-    libc = ctypes.CDLL(None, use_errno=True)
+    """Become the parent of every orphan among our descendants, for a while; those that have ended are collected then.
+
+    Not before: a child that is no orphan is for who started it to wait for.
+    """
+    libc, before = ctypes.CDLL(None, use_errno=True), frozenset(children(os.getpid()))
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
         yield
     finally:
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+        for pid in frozenset(children(os.getpid())) - before:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
 
 
 def living(without: int) -> frozenset[int]:
