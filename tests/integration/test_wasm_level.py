@@ -41,6 +41,7 @@ def run(seed):
 
 
 def sandbox() -> WasmSandbox:
+    compiled_module(find_wasm())  # takes seconds the first time, which a trial does not have
     return WasmSandbox(find_wasm(), inspect_interpreter(sys.executable))
 
 

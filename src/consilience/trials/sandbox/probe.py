@@ -37,7 +37,7 @@ from consilience.trials.sandbox.seccomp import MACHINES
 from consilience.trials.sandbox.tools import Tools, find_tools
 from consilience.trials.sandbox.wasm import WasmSandbox
 from consilience.trials.sandbox.wasm_canaries import run_wasm_canaries
-from consilience.trials.sandbox.wasm_module import WasmTools
+from consilience.trials.sandbox.wasm_module import WasmTools, compiled_module
 
 _NOT_ON_WINDOWS = "the recorder's pipes and the journal's locks are made for Unix"
 
@@ -113,6 +113,7 @@ def open_sandbox(probe: Probe) -> Sandbox:
     if held is None:
         return unsafe_sandbox(probe.interpreter)
     if held.level == "wasm":
+        compiled_module(held.wasm)  # which takes seconds where the cache has been emptied: not in a trial's time
         return WasmSandbox(held.wasm, inspected)
     place = usable_place()
     if held.level == "strong":
