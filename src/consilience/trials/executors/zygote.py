@@ -13,6 +13,7 @@ from __future__ import annotations
 import signal
 import socket
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,14 +89,12 @@ class Zygote:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`, with the process
         self._process: ConfinedProcess | None = None
         try:
-            self._process = self._start(sandbox, plan, theirs)
-            self._control.send(msgspec.json.encode(self._start_line(sandbox, plan)))
-            self.start_cpu_ms = self._await_ready()
+            with theirs:  # held by it alone once it runs, so that its end is seen
+                self._process = self._start(sandbox, plan, theirs)
+            self.start_cpu_ms = self._await_ready(msgspec.json.encode(self._start_line(sandbox, plan)))
         except BaseException:  # an interrupt too must leave nothing behind
             self.close()
             raise
-        finally:
-            theirs.close()
 
     def fork(self, stdin: int, stdout: int, stderr: int) -> ForkedProcess:
         """Fork a candidate's process with these three descriptors and no other.
@@ -138,8 +137,10 @@ class Zygote:
         self._log.close()
         folders.remove(self._folder)
 
-    def _await_ready(self) -> int:
-        """Wait for its imports, and return the CPU milliseconds that they took."""
+    def _await_ready(self, line: bytes) -> int:
+        """Tell it what to load, wait for that, and return the CPU milliseconds that it took."""
+        with suppress(OSError):  # it has ended: nothing is heard then
+            self._control.send(line)
         word = self._hear(START_SECONDS)
         if not word.ready:
             raise ZygoteBrokenError(word.unfit or self._last_words())
