@@ -155,7 +155,7 @@ class Zygote:
             work_dir=str(self.arena),
             scratch=str(self.arena),
             readable=(str(HARNESS), LAUNCHER),
-            environment=environment | interpreters.CANDIDATE_HASH_SEED,
+            environment=environment | interpreters.FIXED_HASH_SEED,
             limits=msgspec.structs.replace(plan.limits, cpu_seconds=_ENDLESS_CPU_SECONDS, memory_mb=memory_mb),
             may_fork=True,
             hosts_candidates=True,
