@@ -28,6 +28,7 @@ from consilience.trials.attacks.suite import open_suite
 from consilience.trials.attacks.survivors import gathering_orphans
 from consilience.trials.attacks.targets import NUMERIC_HONEST, draw_secrets, make_targets
 from consilience.trials.sandbox.probe import unsafe_sandbox
+from consilience.trials.sandbox.proctree import children
 
 ATTACK = Attack(number=1, name="any", tries="", stopped_by="", program="# attack")
 HONEST = Outcome(metrics={"score": HONEST_SCORE}, isolation=Isolation(level="strong", domain="split"))
@@ -52,8 +53,10 @@ class Rigged:
 
 @pytest.fixture
 def ground() -> Iterator[Ground]:
+    before = set(children(os.getpid()))
     with gathering_orphans(), open_ground() as made:
         yield made
+    assert set(children(os.getpid())) <= before, "an orphan was not collected"
 
 
 def findings(ground: Ground, act: Callable[[], object], outcome: Outcome = HONEST) -> set[str]:

@@ -22,6 +22,7 @@ from consilience.testing.trivial import LIMITS, artifact, openevolve_problem, re
 from consilience.trials.executors.factory import make_executor
 from consilience.trials.executors.function import FunctionExecutor
 from consilience.trials.executors.warm import preloads
+from consilience.trials.sandbox.confinement import ConfinedProcess, Confinement
 from consilience.trials.sandbox.probe import strongest_sandbox, unsafe_sandbox
 
 sandbox = functools.cache(strongest_sandbox)
@@ -244,6 +245,31 @@ def test_when_the_warm_process_is_killed_the_trial_is_run_fresh(make: Make) -> N
     after = run(executor, HONEST)
     assert after.isolation.execution == "fork", "another one took its place"
     assert pid_of(executor) != first
+
+
+class Struck:
+    """A sandbox whose warm processes are killed as they start."""
+
+    def __init__(self) -> None:
+        self._inner = sandbox(sys.executable)
+        self.level, self.interpreter = self._inner.level, self._inner.interpreter
+
+    def start(self, confinement: Confinement, *, stdin: int, stdout: int, stderr: int) -> ConfinedProcess:
+        process = self._inner.start(confinement, stdin=stdin, stdout=stdout, stderr=stderr)
+        if confinement.hosts_candidates:
+            os.killpg(process.pid, signal.SIGKILL)  # the helper and what it has just forked
+        return process
+
+
+def test_a_warm_process_that_dies_while_it_starts_holds_nobody_up(tmp_path: Path) -> None:
+    executor = FunctionExecutor(split_problem(), Struck(), tmp_path / "work", "auto")
+    try:
+        began = time.monotonic()
+        outcome = run(executor, HONEST)
+        assert time.monotonic() - began < 20, "its end is seen, not waited for"
+        assert (outcome.metrics, outcome.isolation.execution) == ({"score": 2.0}, "fresh")
+    finally:
+        executor.close()
 
 
 def test_a_library_that_starts_threads_makes_forking_unfit(make: Make) -> None:

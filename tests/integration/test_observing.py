@@ -31,6 +31,7 @@ from consilience.trials.executors.factory import make_executor
 from consilience.trials.observing.denials import Denials
 from consilience.trials.observing.listener import can_ask
 from consilience.trials.observing.observer import Observer
+from consilience.trials.sandbox.bubblewrap import BubblewrapSandbox
 from consilience.trials.sandbox.probe import strongest_sandbox, unsafe_sandbox
 
 sandbox = functools.cache(strongest_sandbox)
@@ -252,3 +253,12 @@ def test_a_level_that_is_not_watched_says_so(tmp_path: Path) -> None:
     assert executor.run(request(printing_artifact("def run(seed):\n    return 1"))).ok
     assert not observer.watching
     assert not observer.denials().complete
+
+
+def test_a_watched_sandbox_keeps_its_control_groups() -> None:
+    plain = sandbox(sys.executable)
+    seen = Observer().watch(plain)
+    assert isinstance(plain, BubblewrapSandbox)
+    assert isinstance(seen, BubblewrapSandbox)
+    assert seen is not plain
+    assert seen.place == plain.place

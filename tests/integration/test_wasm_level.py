@@ -41,6 +41,7 @@ def run(seed):
 
 
 def sandbox() -> WasmSandbox:
+    compiled_module(find_wasm())  # takes seconds the first time, which a trial does not have
     return WasmSandbox(find_wasm(), inspect_interpreter(sys.executable))
 
 
@@ -80,6 +81,18 @@ def test_arithmetic_gives_the_bits_of_a_native_run(executor: Executor, tmp_path:
 def test_the_order_of_sets_is_the_same_in_each_trial(executor: Executor) -> None:
     program = "def run(seed):\n    return hash('a word') % 100003\n"
     assert len({outcome(executor, program, seed=seed).metrics["score"] for seed in (1, 1, 2)}) == 1
+
+
+def test_the_problems_own_variables_are_there(tmp_path: Path) -> None:
+    loaded = split_problem()
+    problem = msgspec.structs.replace(loaded.problem, environment={"DEPTH": "7"})
+    loaded = msgspec.structs.replace(loaded, problem=problem)
+    made = make_executor(loaded, sandbox(), tmp_path / "work")
+    try:
+        found = outcome(made, "import os\ndef run(seed):\n    return float(os.environ['DEPTH'])\n")
+    finally:
+        made.close()
+    assert found.metrics["score"] == 7.0, found
 
 
 def test_a_module_of_the_candidates_own_is_found(executor: Executor) -> None:

@@ -17,6 +17,7 @@ from consilience.testing.trivial import command_problem
 from consilience.trials.observing.calls import call_name
 from consilience.trials.observing.denials import Denials, Ledger, is_quiet
 from consilience.trials.observing.printed import printed_denials, wanted_variables
+from consilience.trials.sandbox.command import LAUNCHER
 
 HOME = Path("/home/u")
 STRONG = Isolation(level="strong", domain="command")
@@ -69,6 +70,7 @@ def test_only_the_outermost_folders_are_named() -> None:
         ("/home/u/.bashrc", True),
         ("/home/u/.cache/hf", False),
         ("/data/module.pyc", True),
+        (LAUNCHER, True),
         ("/etc/myapp/settings", False),
     ],
 )

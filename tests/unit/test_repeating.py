@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from consilience.core.problem import FileDigest
 from consilience.node.repeats import environment_differences
-from consilience.search.noise import NoiseFloor, noise_floor
-from consilience.search.repeating import FALSE_ALARMS, allowed_difference, compare
+from consilience.search.noise import NoiseFloor, allowed_difference, noise_floor
+from consilience.search.repeating import FALSE_ALARMS, compare
 from consilience.trials.environment import EnvironmentDescription
 
 EXACT = NoiseFloor(mean=1.0, deviation=0.0, degrees=4, deterministic=True)
@@ -22,8 +22,8 @@ def agreements(before: dict[str, float], after: dict[str, float], floors: dict[s
 
 def test_the_allowance_is_students_t_over_two_runs() -> None:
     # t with 4 degrees at 0.005: 4.604 (any table of Student's t).
-    assert allowed_difference(NOISY) == pytest.approx(4.604095 * 0.1 * math.sqrt(2.0), rel=1e-5)
-    assert allowed_difference(EXACT) == 0.0
+    assert allowed_difference(NOISY, FALSE_ALARMS) == pytest.approx(4.604095 * 0.1 * math.sqrt(2.0), rel=1e-5)
+    assert allowed_difference(EXACT, FALSE_ALARMS) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_honest_reruns_are_called_different_as_often_as_stated() -> None:
     alarms, rounds = 0, 4000
     for _ in range(rounds):
         floor = noise_floor(tuple(stream.gauss(0.0, 2.0) for _ in range(5)))
-        alarms += abs(stream.gauss(0.0, 2.0) - stream.gauss(0.0, 2.0)) > allowed_difference(floor)
+        alarms += abs(stream.gauss(0.0, 2.0) - stream.gauss(0.0, 2.0)) > allowed_difference(floor, FALSE_ALARMS)
     expected = FALSE_ALARMS * rounds
     assert abs(alarms - expected) < 5 * math.sqrt(expected)
 

@@ -72,6 +72,7 @@ def test_a_script_is_given_as_text(tmp_path: Path) -> None:
         (confinement("-c", "1", may_fork=True), "cannot run"),
         (confinement("-c", "1", writable=("/out",)), "/out"),
         (confinement("-c", "1", devices=("/dev/null",)), "no devices"),
+        (confinement("-c", "1", own_scratch=("/var/tmp/x",)), "/var/tmp/x as scratch"),
     ],
 )
 def test_what_it_cannot_do_is_refused_with_a_way_out(asked: Confinement, words: str) -> None:

@@ -21,6 +21,11 @@ def derive_seed(*parts: str | int) -> int:
     return int.from_bytes(digest[:8], "big") >> (64 - SEED_BITS)
 
 
+def panel_seed(study_seed: int, index: int) -> int:
+    """Return the seed of one place on the panel that all candidates of a study are paired on."""
+    return derive_seed(study_seed, "panel", index)
+
+
 def derive_stream(*parts: str | int) -> random.Random:
     """Return a generator of its own for one purpose, e.g. ``derive_stream(seed, "propose", 7)``."""
     return random.Random(derive_seed(*parts))

@@ -145,6 +145,7 @@ class Problem(Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
 
 
+PARAMETERS_FILE = "parameters.json"  # in which a run of a whole program finds its parameter values
 _LATER_FIELDS = ("visible", "outputs")  # of an evaluator: left out where unused, so that older ids stay as they were
 _SPACE_FIELDS = ("low", "high", "log", "default")
 

@@ -67,7 +67,7 @@ def weaknesses(isolation: Isolation) -> list[str]:
 
 _LEVELS = {
     "none": "none: candidate code ran without a sandbox",
-    "wasm": "wasm: held by a WebAssembly machine inside our process, not by the kernel",
+    "wasm": "wasm: held by a WebAssembly machine in a process of ours, not by the kernel",
     "restricted": "restricted: no namespaces of its own, so that it can tell of processes outside (docs/isolation.md)",
 }
 _DOMAINS = {

@@ -10,9 +10,7 @@ Data flow: candidate's name, seeds, isolation -> Executor -> outcomes -> AdhocRe
 
 from __future__ import annotations
 
-import math
 import os
-import sys
 from collections.abc import Callable
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -21,27 +19,24 @@ from typing import Literal
 from msgspec import Struct, structs
 
 from consilience.core.artifact import artifact_id
-from consilience.core.bodies import ASIDE
-from consilience.core.chance import derive_seed
-from consilience.core.errors import EnvironmentLacksError, NotFoundError, UsageError
+from consilience.core.chance import panel_seed
+from consilience.core.errors import NotFoundError, UsageError
 from consilience.core.outcome import IsolationLevel, Outcome
 from consilience.core.plausibility import beyond_bound
 from consilience.core.ports import Executor, LoadedProblem, TrialRequest
-from consilience.core.problem import comparability_key, problem_id
+from consilience.core.problem import problem_id
 from consilience.core.study import ExecutionPolicy, StudySettings
-from consilience.node.opening import Holding, choose_sandbox, open_executor_in
+from consilience.node.comparing import Comparison, compare
+from consilience.node.opening import Holding, choose_sandbox, environment_of, open_executor_in, tools_with
 from consilience.node.picking import Picked, pick_candidate
 from consilience.node.places import UserPlaces, state_folder
 from consilience.node.reading import StudyReader
-from consilience.node.repeats import floors_of
 from consilience.node.settings import Settings
-from consilience.search.noise import NoiseFloor, noise_floor
-from consilience.trials.environment import platform_class
+from consilience.search.noise import noise_floor
+from consilience.trials.executors.interpreters import executable_of
 from consilience.trials.sandbox.confinement import Sandbox
 from consilience.trials.sandbox.exact import exact_sandbox
 from consilience.trials.sandbox.probe import unsafe_sandbox
-
-Clearance = Literal["clears the noise floor", "within the noise floor", "no gain"]
 
 
 class AdhocWish(Struct, frozen=True, kw_only=True):
@@ -71,16 +66,6 @@ class AdhocTrial(Struct, frozen=True, kw_only=True):
     score: float | None
     implausible: str
     outcome: Outcome
-
-
-class Comparison(Struct, frozen=True, kw_only=True):
-    """The candidate's mean beside the baseline's, over the seeds that both have, or over all without a common one."""
-
-    baseline: float
-    gain: float
-    floor: float
-    pairs: int
-    clearance: Clearance
 
 
 class AdhocReport(Struct, frozen=True, kw_only=True):
@@ -117,13 +102,15 @@ def run_adhoc(
         IsolationError, EnvironmentLacksError: this machine cannot run it so.
     """
     _check(wish)
-    state = state_folder(loaded.root, settings.value("state"))
+    state, wasm = state_folder(loaded.root, settings.value("state")), settings.value("python_wasm")
     reader = _open_reader(state, loaded)
     with closing(reader) if reader else nullcontext():
         picked = pick_candidate(wish.candidate, loaded, reader)
         study = _study(loaded, settings, reader, wish)
-        trials = _run_trials(structs.replace(loaded, study=study), picked, wish, places, (state, seen))
-        return _report(loaded, picked, study, trials, reader)
+        bench = _Bench(loaded=structs.replace(loaded, study=study), places=places, state=state, python_wasm=wasm)
+        trials, platform = _run_trials(bench, picked, wish, seen)
+        comparison = compare(bench.loaded, platform, _scores(trials), reader) if reader else None
+        return _report(loaded, picked, trials, comparison)
 
 
 def _check(wish: AdhocWish) -> None:
@@ -152,48 +139,48 @@ def _study(loaded: LoadedProblem, settings: Settings, reader: StudyReader | None
     return structs.replace(study, policy=policy)
 
 
-def _run_trials(
-    loaded: LoadedProblem, picked: Picked, wish: AdhocWish, places: UserPlaces, told: tuple[Path, Seen]
-) -> list[AdhocTrial]:
-    state, seen = told
+class _Bench(Struct, frozen=True, kw_only=True):
+    """What the trials of one wish are run with: the problem with the study's settings, and this machine's places."""
+
+    loaded: LoadedProblem
+    places: UserPlaces
+    state: Path
+    python_wasm: str
+
+
+def _run_trials(bench: _Bench, picked: Picked, wish: AdhocWish, seen: Seen) -> tuple[list[AdhocTrial], str]:
+    """Run them, and return them with the class of platform that they were measured on."""
+    loaded, state = bench.loaded, bench.state
     is_new = not state.exists()
     work = state / f"adhoc-{os.getpid()}"
     trials = []
     try:
-        with open_executor_in(_sandbox(loaded, wish, places), loaded, loaded.study, places, work) as executor:
-            _check_execution(executor, wish)
+        with open_executor_in(_sandbox(bench, wish), loaded, loaded.study, bench.places, work) as executor:
+            platform = environment_of(loaded, executor, bench.python_wasm).platform_class
             for seed in _seeds(loaded.study, wish):
                 trials.append(_trial(executor, loaded, picked, seed, fresh=wish.execution == "fresh"))
                 seen(trials[-1])
     finally:
         if is_new and state.is_dir() and not any(state.iterdir()):
             state.rmdir()
-    return trials
+    return trials, platform
 
 
-def _sandbox(loaded: LoadedProblem, wish: AdhocWish, places: UserPlaces) -> Sandbox:
-    interpreter = loaded.interpreter or sys.executable
+def _sandbox(bench: _Bench, wish: AdhocWish) -> Sandbox:
+    interpreter = executable_of(bench.loaded.interpreter)
     if wish.unsafe:
         return unsafe_sandbox(interpreter)
     if wish.isolation:
-        return exact_sandbox(interpreter, wish.isolation)
-    return choose_sandbox(interpreter, loaded.study, places, Holding())
-
-
-def _check_execution(executor: Executor, wish: AdhocWish) -> None:
-    if wish.execution == "fork" and executor.isolation.execution != "fork":
-        raise EnvironmentLacksError(
-            "candidates of this problem cannot be forked from a warm process here",
-            hint="--execution fresh starts one for each trial, or leave the choice: --execution auto",
-        )
+        return exact_sandbox(interpreter, wish.isolation, tools=tools_with(bench.python_wasm))
+    return choose_sandbox(interpreter, bench.loaded.study, bench.places, Holding(python_wasm=bench.python_wasm))
 
 
 def _seeds(study: StudySettings, wish: AdhocWish) -> tuple[int, ...]:
-    """Return the seeds asked for, else the first of the study's panel, as `SearchState.panel_seed` draws it."""
+    """Return the seeds asked for, else the first of the study's panel."""
     if wish.seeds:
         return tuple(dict.fromkeys(wish.seeds))
     count = wish.count or study.policy.baseline_seeds
-    return tuple(dict.fromkeys(derive_seed(study.seed, "panel", index) for index in range(count)))
+    return tuple(dict.fromkeys(panel_seed(study.seed, index) for index in range(count)))
 
 
 def _trial(executor: Executor, loaded: LoadedProblem, picked: Picked, seed: int, *, fresh: bool) -> AdhocTrial:
@@ -204,11 +191,15 @@ def _trial(executor: Executor, loaded: LoadedProblem, picked: Picked, seed: int,
     return AdhocTrial(seed=seed, score=score, implausible=beyond, outcome=outcome)
 
 
+def _scores(trials: list[AdhocTrial]) -> dict[int, float]:
+    return {trial.seed: trial.score for trial in trials if trial.score is not None}
+
+
 def _report(
-    loaded: LoadedProblem, picked: Picked, study: StudySettings, trials: list[AdhocTrial], reader: StudyReader | None
+    loaded: LoadedProblem, picked: Picked, trials: list[AdhocTrial], comparison: Comparison | None
 ) -> AdhocReport:
     objective = loaded.problem.objective
-    scores = {trial.seed: trial.score for trial in trials if trial.score is not None}
+    scores = _scores(trials)
     spread = noise_floor(tuple(scores.values()))
     return AdhocReport(
         problem=problem_id(loaded.problem),
@@ -220,45 +211,5 @@ def _report(
         trials=trials,
         mean=spread.mean if scores else None,
         spread=spread.deviation if len(scores) > 1 else None,
-        comparison=_compare(loaded, study, scores, reader) if reader and scores else None,
+        comparison=comparison,
     )
-
-
-def _compare(
-    loaded: LoadedProblem, study: StudySettings, scores: dict[int, float], reader: StudyReader
-) -> Comparison | None:
-    """Compare with the baseline's scores of this class of platform, where the study has measured it."""
-    key = comparability_key(loaded.problem, platform_class())
-    floor = floors_of(reader, key).get(loaded.problem.objective.metric)
-    baseline = _baseline_scores(reader, key)
-    if floor is None or not baseline:
-        return None
-    common = [seed for seed in scores if seed in baseline]
-    mine = [scores[seed] for seed in common] or list(scores.values())
-    theirs = [baseline[seed] for seed in common] or list(baseline.values())
-    gain = loaded.problem.objective.gain(_mean(mine), _mean(theirs))
-    least = max(_noise(floor, len(mine), len(theirs)), study.policy.minimum_gain)
-    clearance: Clearance = "no gain" if gain <= 0 else "within the noise floor"
-    return Comparison(
-        baseline=_mean(theirs),
-        gain=gain,
-        floor=least,
-        pairs=len(common),
-        clearance="clears the noise floor" if gain > least else clearance,
-    )
-
-
-def _noise(floor: NoiseFloor, runs: int, others: int) -> float:
-    """Return how far two means of so many runs differ by noise: one deviation, as the floor in contests."""
-    return 0.0 if floor.deterministic else floor.deviation * math.sqrt(1 / runs + 1 / others)
-
-
-def _baseline_scores(reader: StudyReader, key: str) -> dict[int, float]:
-    metric = reader.problem.objective.metric
-    event = reader.search.baseline.event if reader.search.baseline else ""
-    rows = [row for row in reader.trials.rows.values() if row.proposed_event == event and row.status == "ok"]
-    return {row.seed: row.metrics[metric] for row in rows if row.comparability_key == key and row.purpose not in ASIDE}
-
-
-def _mean(values: list[float]) -> float:
-    return math.fsum(values) / len(values)

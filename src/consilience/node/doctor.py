@@ -13,7 +13,6 @@ import importlib.util
 import os
 import platform
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from consilience.node.opening import Holding, open_executor
 from consilience.node.places import UserPlaces, state_folder
 from consilience.node.settings import Settings
 from consilience.node.upkeep import verify
+from consilience.trials.executors.interpreters import executable_of
 from consilience.trials.observing.denials import Denials
 from consilience.trials.observing.observer import Observer
 from consilience.trials.sandbox.cgroups import Lack, find_place
@@ -58,7 +58,7 @@ def examine(loaded: LoadedProblem | None, settings: Settings, places: UserPlaces
 
 
 def _isolation(loaded: LoadedProblem | None, settings: Settings) -> Iterator[Finding]:
-    interpreter = (loaded.interpreter if loaded else "") or sys.executable
+    interpreter = executable_of(loaded.interpreter if loaded else "")
     try:
         wasm = settings.value("python_wasm")
         probe = probe_sandboxes(interpreter, tools=find_tools(wasm) if wasm else None, every=True)

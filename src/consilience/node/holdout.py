@@ -23,18 +23,18 @@ from consilience.core.chance import derive_seed
 from consilience.core.errors import HoldoutError, UsageError
 from consilience.core.outcome import Failure, Isolation, Outcome
 from consilience.core.ports import Executor, LoadedProblem, TrialRequest
-from consilience.core.problem import comparability_key, problem_id
+from consilience.core.problem import problem_id
 from consilience.core.study import Spend
 from consilience.journal.views.trials import TrialRow
 from consilience.node.clock import SystemClock
-from consilience.node.opening import Holding, open_executor
+from consilience.node.opening import Holding, environment_of, open_executor
 from consilience.node.places import UserPlaces, state_folder
 from consilience.node.reading import StudyReader
-from consilience.node.recording import RunContext, record_outcome
+from consilience.node.recording import record_outcome, run_context
 from consilience.node.session import Session
 from consilience.node.settings import Settings
 from consilience.search.budget import Reservation
-from consilience.trials.environment import describe_environment
+from consilience.trials.environment import EnvironmentDescription
 
 
 class HoldoutReport(Struct, frozen=True, kw_only=True):
@@ -104,7 +104,8 @@ def ask_holdout(
         require_query(session)
         holding = Holding(unsafe=unsafe, python_wasm=settings.value("python_wasm"))
         with open_executor(loaded, session.state.study, places, session.folder / "work", holding) as executor:
-            return query_holdout(session, executor, row)
+            environment = environment_of(loaded, executor, holding.python_wasm)
+            return query_holdout(session, executor, environment, row)
     finally:
         session.close()
 
@@ -136,12 +137,15 @@ def require_query(session: Session) -> None:
         raise HoldoutError(f"the holdout has been asked {used} times, the policy allows {allowed}", hint=hint)
 
 
-def query_holdout(session: Session, executor: Executor, trial: TrialRow) -> HoldoutReport:
+def query_holdout(
+    session: Session, executor: Executor, environment: EnvironmentDescription, trial: TrialRow
+) -> HoldoutReport:
     """Ask the holdout about a trial's candidate, and record question and answer.
 
     Args:
         session: the study, open for writing.
         executor: of the same problem.
+        environment: of its trials.
         trial: any trial of the candidate.
 
     Raises:
@@ -165,7 +169,7 @@ def query_holdout(session: Session, executor: Executor, trial: TrialRow) -> Hold
         session.append(TrialCancelled(started=started.id, reason="interrupted", spent=Spend()))
         session.commit()
         raise
-    body = _finished(session, started.id, outcome)
+    body = _finished(session, started.id, outcome, environment)
     finished = session.append(body)
     session.close_epoch()
     session.commit()
@@ -182,16 +186,12 @@ def _request(session: Session, trial: TrialRow, seed: int) -> TrialRequest:
     )
 
 
-def _finished(session: Session, started: str, outcome: Outcome) -> TrialFinished:
-    loaded = session.loaded
-    problem = loaded.problem
-    environment = describe_environment(loaded.interpreter, problem.data)
-    key = comparability_key(problem, environment.platform_class)
-    context = RunContext(
-        comparability_key=hash_value({"key": key, "holdout": problem.holdout_commitment}),
-        environment=session.journal.put(canonical_bytes(environment)),  # the digest names the description
-        metric=problem.objective.metric,
-    )
+def _finished(session: Session, started: str, outcome: Outcome, environment: EnvironmentDescription) -> TrialFinished:
+    problem = session.loaded.problem
+    session.journal.put(canonical_bytes(environment))  # the digest names the description
+    context = run_context(problem, environment)
+    key = hash_value({"key": context.comparability_key, "holdout": problem.holdout_commitment})
+    context = replace(context, comparability_key=key)
     whole = Reservation(spend=Spend(), limits=problem.limits, cut=False)
     body = record_outcome(context, started, whole, _silent(outcome), session.journal, outcome.resources.wall_ms)
     assert isinstance(body, TrialFinished)  # noqa: S101 - only a trial cut by the budget is cancelled; for mypy

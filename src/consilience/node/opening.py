@@ -10,7 +10,6 @@ Data flow: LoadedProblem, StudySettings, Holding -> Sandbox -> Executor.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from consilience.problems.granting import check_secrets
 from consilience.trials.environment import EnvironmentDescription, describe_environment, in_wasm
 from consilience.trials.executors.factory import make_executor
 from consilience.trials.executors.folders import remove
+from consilience.trials.executors.interpreters import executable_of
 from consilience.trials.executors.with_gpu import GpuExecutor, devices_of
 from consilience.trials.observing.observer import Observer
 from consilience.trials.sandbox.confinement import Sandbox
@@ -97,7 +97,7 @@ def open_executor(
         ProblemError: a grant would open what the score hangs on.
         IsolationError, EnvironmentLacksError: the machine does not allow it.
     """
-    sandbox = choose_sandbox(loaded.interpreter or sys.executable, study, places, holding)
+    sandbox = choose_sandbox(executable_of(loaded.interpreter), study, places, holding)
     with open_executor_in(sandbox, loaded, study, places, work_dir) as executor:
         yield executor
 

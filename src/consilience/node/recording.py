@@ -17,9 +17,11 @@ from msgspec.structs import replace
 from consilience.core.bodies import TrialCancelled, TrialFinished
 from consilience.core.outcome import Failure, Outcome
 from consilience.core.ports import BlobStore
+from consilience.core.problem import Problem, comparability_key
 from consilience.core.study import Spend
 from consilience.core.untrusted import LINE_CHARACTERS, cap, cap_metrics
 from consilience.search.budget import Reservation
+from consilience.trials.environment import EnvironmentDescription, environment_digest
 from consilience.trials.executors.logs import FEEDBACK_CHARACTERS, LOG_CHARACTERS
 
 MOST_METRICS = 256  # kept of one outcome, beside the objective and what constraints read
@@ -33,6 +35,22 @@ class RunContext(Struct, frozen=True, kw_only=True):
     environment: str
     metric: str
     constrained: tuple[str, ...] = ()
+
+
+def run_context(problem: Problem, environment: EnvironmentDescription, platform: str = "") -> RunContext:
+    """Return what outcomes share that are measured in this environment.
+
+    Args:
+        problem: the study's.
+        environment: of the trials.
+        platform: stands for the environment's class where that says nothing of the score.
+    """
+    return RunContext(
+        comparability_key=comparability_key(problem, platform or environment.platform_class),
+        environment=environment_digest(environment),
+        metric=problem.objective.metric,
+        constrained=tuple(constraint.metric for constraint in problem.constraints),
+    )
 
 
 def record_outcome(

@@ -10,7 +10,6 @@ Data flow: trial's name -> recorded rows -> Executor -> TrialStarted, TrialFinis
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from msgspec import Struct
@@ -20,19 +19,19 @@ from consilience.core.canonical import canonical_bytes
 from consilience.core.errors import ConsilienceError, IsolationError, NotFoundError
 from consilience.core.outcome import LEVEL_RANK, IsolationLevel
 from consilience.core.ports import Executor, LoadedProblem, TrialRequest
-from consilience.core.problem import comparability_key, problem_id
+from consilience.core.problem import problem_id
 from consilience.core.study import Spend
 from consilience.journal.views.trials import TrialRow
 from consilience.node.clock import SystemClock
 from consilience.node.opening import environment_of, open_executor_in, tools_with
 from consilience.node.places import UserPlaces, state_folder
 from consilience.node.reading import StudyReader
-from consilience.node.recording import RunContext, record_outcome
+from consilience.node.recording import RunContext, record_outcome, run_context
 from consilience.node.repeats import Repeat, repeats
 from consilience.node.session import Session
 from consilience.node.settings import Settings
 from consilience.search.budget import Reservation
-from consilience.trials.environment import environment_digest
+from consilience.trials.executors.interpreters import executable_of
 from consilience.trials.sandbox.confinement import Sandbox
 from consilience.trials.sandbox.probe import cached_probe, open_sandbox, require_level, unsafe_sandbox
 
@@ -132,7 +131,7 @@ def _sandbox(
     """
     recorded: list[IsolationLevel] = [row.isolation.level for row in rows if row.isolation]
     strongest = max(recorded, key=LEVEL_RANK.__getitem__)
-    interpreter = loaded.interpreter or sys.executable
+    interpreter = executable_of(loaded.interpreter)
     if unsafe and strongest != "none":
         raise IsolationError(
             f"the trial was held at {strongest!r}; without a sandbox its re-run would show less",
@@ -148,15 +147,9 @@ def _sandbox(
 
 def _context(session: Session, executor: Executor, python_wasm: str) -> RunContext:
     """Return what the outcomes share; the environment's description is kept under the digest that they name."""
-    problem = session.loaded.problem
     environment = environment_of(session.loaded, executor, python_wasm)
     session.journal.put(canonical_bytes(environment))
-    return RunContext(
-        comparability_key=comparability_key(problem, environment.platform_class),
-        environment=environment_digest(environment),
-        metric=problem.objective.metric,
-        constrained=tuple(constraint.metric for constraint in problem.constraints),
-    )
+    return run_context(session.loaded.problem, environment)
 
 
 def _run_again(session: Session, executor: Executor, context: RunContext, row: TrialRow) -> int:

@@ -18,14 +18,13 @@ from consilience.core.errors import BaselineError
 from consilience.core.events import Event
 from consilience.core.outcome import Isolation, Outcome
 from consilience.core.ports import Executor, Proposer, TrialRequest
-from consilience.core.problem import comparability_key
 from consilience.core.study import Spend
 from consilience.core.version import version
-from consilience.node.recording import RunContext, record_outcome
+from consilience.node.recording import RunContext, record_outcome, run_context
 from consilience.node.session import Session
 from consilience.search.engine import ProposeBaseline, ProposeNext, Record, RunTrial, Stop, next_step
 from consilience.search.proposing import propose_next
-from consilience.trials.environment import EnvironmentDescription, environment_digest
+from consilience.trials.environment import EnvironmentDescription
 
 
 class Runner:
@@ -57,14 +56,8 @@ class Runner:
     def start(self, environment: EnvironmentDescription, isolation: Isolation) -> None:
         """Record that this process works on the study now."""
         session = self._session
-        platform = "told" if isolation.domain == "told" else environment.platform_class
-        problem = session.loaded.problem
-        self._context = RunContext(
-            comparability_key=comparability_key(problem, platform),
-            environment=environment_digest(environment),
-            metric=problem.objective.metric,
-            constrained=tuple(constraint.metric for constraint in problem.constraints),
-        )
+        platform = "told" if isolation.domain == "told" else ""
+        self._context = run_context(session.loaded.problem, environment, platform)
         self._run = session.append(
             RunStarted(
                 study=session.run_state.study_event,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,7 +122,7 @@ def _there(folder: str, above: str) -> str:
 
 
 def _installed(loaded: LoadedProblem) -> tuple[str, ...]:
-    return inspect_interpreter(loaded.interpreter or sys.executable).readable
+    return inspect_interpreter(executable_of(loaded.interpreter)).readable
 
 
 def _to_execute(loaded: LoadedProblem, path: str) -> Wish:

@@ -13,12 +13,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from consilience.core.errors import ProblemError
-from consilience.core.problem import EvaluatorSpec
+from consilience.core.problem import PARAMETERS_FILE, EvaluatorSpec
 from consilience.problems.faults import require, show
 from consilience.problems.files import digest_bytes, digest_files, expand
 from consilience.problems.schema import DEFAULT_ENTRY, FILE, EvaluatorTable
 
-PARAMETERS = "parameters.json"  # what a run finds its parameter values in
 MAXIMUM_OUTPUTS = 64
 _ARCHIVES = (".npz", ".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z")
 _PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
@@ -54,7 +53,7 @@ def read_program(
     require(few, (FILE, "evaluator.outputs"), found=found, expected=expected)
     _check_apart(visible, {**dict.fromkeys(texts, "artifact"), **dict.fromkeys(support, "evaluator")}, "visible")
     _check_apart(outputs, {**dict.fromkeys(texts, "artifact"), **dict.fromkeys(visible, "visible files")}, "outputs")
-    _check_apart([PARAMETERS], dict.fromkeys((*texts, *visible, *outputs), "files of the program"), "outputs")
+    _check_apart([PARAMETERS_FILE], dict.fromkeys((*texts, *visible, *outputs), "files of the program"), "outputs")
     return EvaluatorSpec(
         kind="program",
         entry=table.entry or DEFAULT_ENTRY,

@@ -19,7 +19,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from consilience.core.bodies import VerdictName, VerdictReached
-from consilience.core.chance import derive_seed
+from consilience.core.chance import panel_seed
 from consilience.core.study import Autonomy
 from consilience.search.state import Member, SearchState
 from consilience.search.statistics import Evidence, Judgement, PromotionRule, contest_level, judge
@@ -104,8 +104,8 @@ def _usable_seeds(state: SearchState, incumbent: Member) -> tuple[int, ...]:
 
 @lru_cache(maxsize=64)
 def _panel(study_seed: int, length: int) -> tuple[int, ...]:
-    """Return the first seeds of `SearchState.panel_seed`, each once."""
-    return tuple(dict.fromkeys(derive_seed(study_seed, "panel", index) for index in range(length)))
+    """Return the first seeds of the panel, each once."""
+    return tuple(dict.fromkeys(panel_seed(study_seed, index) for index in range(length)))
 
 
 def _evidence(state: SearchState, challenger: Member, incumbent: Member, seeds: tuple[int, ...]) -> Evidence:

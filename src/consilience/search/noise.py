@@ -14,6 +14,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from consilience.search.student import critical_value
+
 LARGEST = 1e150  # magnitudes are held below this, so that a square stays finite
 
 
@@ -61,6 +63,21 @@ def pool(floor: NoiseFloor, groups: Sequence[tuple[float, ...]]) -> NoiseFloor:
             same = same and min(group) == max(group)
     deviation = math.sqrt(squares / degrees) if degrees else 0.0
     return NoiseFloor(mean=floor.mean, deviation=deviation, degrees=degrees, deterministic=same)
+
+
+def allowed_difference(floor: NoiseFloor, false_alarms: float) -> float:
+    """Return the largest difference of two runs of one artifact that is put down to noise, in the metric's unit.
+
+    Each run has the floor's deviation s, their difference s * sqrt(2); s is itself estimated, so that the
+    difference over it follows Student's t: t at `false_alarms` / 2 with the floor's degrees, times s * sqrt(2).
+
+    Args:
+        floor: the noise floor.
+        false_alarms: share of honest pairs that may differ by more: two-sided.
+    """
+    if floor.deterministic or floor.degrees == 0:
+        return 0.0
+    return critical_value(false_alarms / 2, floor.degrees) * floor.deviation * math.sqrt(2.0)
 
 
 def moments(values: Sequence[float]) -> tuple[float, float]:

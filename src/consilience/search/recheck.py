@@ -5,7 +5,7 @@ nothing else, is not repeated by a fresh process; so no forked candidate is prom
 
 Rules:
     1. The same seed, so that an evaluator without other chance must give the same score.
-    2. Where the evaluator is noisy, two runs may differ by what the noise floor allows.
+    2. Where the evaluator is noisy, two runs may differ by what `noise.allowed_difference` allows.
     3. Pure: scores and noise in, "" or the fault out.
 
 Data flow: earlier score, fresh score, NoiseFloor -> `recheck_fault` -> `state` -> `contest`.
@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import math
 
-from consilience.search.noise import NoiseFloor
-from consilience.search.student import critical_value
+from consilience.search.noise import NoiseFloor, allowed_difference
 
-LEVEL = 0.0005  # of each side: one honest winner in a thousand is turned away
+FALSE_ALARMS = 0.001  # of honest winners that are turned away: two-sided
 RELATIVE = 1e-9  # rounding of sums whose order a library may choose by the alignment of memory
 
 
@@ -32,9 +31,6 @@ def recheck_fault(earlier: float, fresh: float, noise: NoiseFloor | None) -> str
     """
     if math.isclose(earlier, fresh, rel_tol=RELATIVE, abs_tol=RELATIVE):
         return ""
-    allowed = 0.0
-    if noise is not None and not noise.deterministic and noise.degrees > 0:
-        allowed = critical_value(LEVEL, noise.degrees) * noise.deviation * math.sqrt(2.0)
-    if abs(earlier - fresh) <= allowed:
+    if noise is not None and abs(earlier - fresh) <= allowed_difference(noise, FALSE_ALARMS):
         return ""
     return f"a fresh process scored {fresh:g} where the forked one scored {earlier:g}"

@@ -3,7 +3,8 @@
 Rules:
     1. A metric that never moved over the baseline's seeds must come out equal. (Equal values: the journal's
        canonical numbers know one zero, so -0.0 and 0.0 are the same.)
-    2. A metric that moves may differ by what two runs of one artifact differ by: see `allowed_difference`.
+    2. A metric that moves may differ by what two runs of one artifact differ by: see `noise.allowed_difference`.
+       A re-run uses the recorded seed, which only makes the two runs more alike: the test errs towards silence.
     3. The objective is always judged; another metric without a floor is shown and not judged.
 
 Data flow: metrics of two runs + floors of the baseline -> `compare` -> re-run's report, `show`.
@@ -11,14 +12,12 @@ Data flow: metrics of two runs + floors of the baseline -> `compare` -> re-run's
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
 
-from consilience.search.noise import NoiseFloor
-from consilience.search.student import critical_value
+from consilience.search.noise import NoiseFloor, allowed_difference
 
 FALSE_ALARMS = 0.01  # of honest re-runs that a noisy metric calls different: two-sided
 
@@ -34,18 +33,6 @@ class Compared(Struct, frozen=True, kw_only=True):
     difference: float | None
     allowed: float | None
     agreement: Agreement
-
-
-def allowed_difference(floor: NoiseFloor) -> float:
-    """Return the largest difference of two runs that is put down to noise, in the metric's unit.
-
-    Each run has the baseline's deviation s, their difference s * sqrt(2); s is itself estimated, so that the
-    difference over it follows Student's t: t at `FALSE_ALARMS` / 2 with the floor's degrees, times s * sqrt(2).
-    A re-run uses the recorded seed, which only makes the two runs more alike: the test errs towards silence.
-    """
-    if floor.deterministic or floor.deviation == 0.0:
-        return 0.0
-    return critical_value(FALSE_ALARMS / 2, max(floor.degrees, 1)) * floor.deviation * math.sqrt(2.0)
 
 
 def compare(
@@ -65,7 +52,7 @@ def compare(
 
 def _allowed(name: str, floors: Mapping[str, NoiseFloor], objective: str) -> float | None:
     if name in floors:
-        return allowed_difference(floors[name])
+        return allowed_difference(floors[name], FALSE_ALARMS)
     return 0.0 if name == objective else None
 
 

@@ -31,7 +31,7 @@ from consilience.core.bodies import (
     TrialStarted,
     VerdictReached,
 )
-from consilience.core.chance import derive_seed
+from consilience.core.chance import panel_seed
 from consilience.core.events import Event
 from consilience.core.plausibility import beyond_bound
 from consilience.core.ports import Tried
@@ -106,7 +106,7 @@ class SearchState:
 
     def panel_seed(self, index: int) -> int:
         """Return the seed of one place on the panel that all candidates are paired on."""
-        return derive_seed(self.study.seed, "panel", index)
+        return panel_seed(self.study.seed, index)
 
     @property
     def study(self) -> StudySettings:

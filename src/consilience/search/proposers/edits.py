@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from consilience.core.artifact import Artifact
 from consilience.core.blocks import same_fixed_text
+from consilience.core.untrusted import cap
 from consilience.search.proposers.syntax import Replacement, Source, compiles, replace_bytes
 
 _LONGEST_CODE = 48  # characters of code shown; two of them fit in a line
@@ -60,8 +61,7 @@ def edit_at(source: Source, node: cst.CSTNode, replacements: Iterable[Replacemen
 
 def one_line(text: str, longest: int = _LONGEST_CODE) -> str:
     """Return a text on one line, cut where it is too long to show."""
-    text = " ".join(text.split())
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+    return cap(" ".join(text.split()), longest)
 
 
 def instead_of(source: Source, node: cst.CSTNode, code: str) -> Replacement:

@@ -11,7 +11,6 @@ Data flow: `open_ground` -> places (for the attacks), `touched` (for the judge).
 from __future__ import annotations
 
 import os
-import resource
 import secrets
 import socket
 import subprocess
@@ -28,7 +27,7 @@ from consilience.trials.harness import HARNESS, script_arguments
 
 _SHARED = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run", "/run/lock")  # noqa: S108 - looked into, not used
 _LIVES = "import time\nwhile True:\n    time.sleep(60)\n"
-_LIMITS = (resource.RLIMIT_NOFILE, resource.RLIMIT_AS, resource.RLIMIT_CPU)
+_LIMITS = ("RLIMIT_NOFILE", "RLIMIT_AS", "RLIMIT_CPU")
 _TEXT = "a file of this machine's user"
 _VARIABLE = "CANARY_SECRET"
 
@@ -199,9 +198,11 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 def _state(pid: int) -> tuple[Any, ...]:
     """Return what others may have changed of a process: whether it runs, priority, CPUs, limits, memory score."""
+    import resource  # noqa: PLC0415 - not on every system; attacks are run on Linux
+
     try:
         status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        limits = [resource.prlimit(pid, number) for number in _LIMITS]
+        limits = [resource.prlimit(pid, getattr(resource, name)) for name in _LIMITS]
         score = Path(f"/proc/{pid}/oom_score_adj").read_text()
         priority, cpus = os.getpriority(os.PRIO_PROCESS, pid), os.sched_getaffinity(pid)
     except (OSError, ValueError):

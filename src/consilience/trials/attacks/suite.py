@@ -11,7 +11,7 @@ Data flow: Sandbox, attacks -> `run_suite` -> Row for each attack, in the catalo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import msgspec
 
@@ -41,8 +41,9 @@ class Suite:
 
     def close(self) -> None:
         """End every executor."""
-        for executor in self._executors:
-            executor.close()
+        with ExitStack() as stack:  # each is closed, whatever becomes of another
+            for executor in self._executors:
+                stack.callback(executor.close)
 
     def require(self, execution: Execution) -> None:
         """Check that candidates can be started in this way here.

@@ -15,20 +15,28 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+
+from consilience.trials.sandbox.proctree import children, state
 
 _PR_SET_CHILD_SUBREAPER = 36
+_ENDED = ("", "Z", "X")  # states of proc_pid_stat(5); "" where there is no such process
 
 
 @contextmanager
 def gathering_orphans() -> Iterator[None]:
-    """Become the parent of every orphan among our descendants, for a while."""
-    libc = ctypes.CDLL(None, use_errno=True)
+    """Become the parent of every orphan among our descendants, for a while; those that have ended are collected then.
+
+    Not before: a child that is no orphan is for who started it to wait for.
+    """
+    libc, before = ctypes.CDLL(None, use_errno=True), frozenset(children(os.getpid()))
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
         yield
     finally:
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+        for pid in frozenset(children(os.getpid())) - before:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
 
 
 def living(without: int) -> frozenset[int]:
@@ -40,9 +48,9 @@ def living(without: int) -> frozenset[int]:
     found: set[int] = set()
     waiting = [os.getpid()]
     while waiting:
-        below = [pid for pid in _children(waiting.pop()) if pid != without]
+        below = [pid for pid in children(waiting.pop()) if pid != without]
         waiting += below
-        found.update(pid for pid in below if _lives(pid))
+        found.update(pid for pid in below if state(pid) not in _ENDED)
     return frozenset(found)
 
 
@@ -53,18 +61,3 @@ def reap(pids: frozenset[int]) -> None:
             os.kill(pid, signal.SIGKILL)
         with suppress(ChildProcessError):
             os.waitpid(pid, 0)
-
-
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
-    with suppress(OSError):  # it has ended meanwhile
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            found += [int(child) for child in (task / "children").read_text().split()]
-    return found
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False

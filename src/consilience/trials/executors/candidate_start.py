@@ -90,7 +90,7 @@ def candidate_confinement(interpreter: Interpreter, limits: Limits, program: str
         work_dir=program,
         scratch=scratch,
         readable=(str(HARNESS), program),
-        environment=environment | interpreters.CANDIDATE_HASH_SEED,
+        environment=environment | interpreters.FIXED_HASH_SEED,
         limits=limits,
         may_fork=False,
     )

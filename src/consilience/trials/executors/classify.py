@@ -16,9 +16,9 @@ import signal
 
 from consilience.core.outcome import Failure, FailureReason
 from consilience.core.problem import Limits
+from consilience.core.untrusted import LINE_CHARACTERS, cap
 from consilience.trials.sandbox.confinement import Exit
 
-MESSAGE_CHARACTERS = 500
 SHELL_SIGNAL_BASE = 128  # shells and sandboxes report a child's signal n as exit code 128 + n
 LAST_SIGNAL = 64
 NEAR_MEMORY = 0.9  # a killed process that used this share of its memory was killed for it
@@ -91,9 +91,9 @@ def last_line(log: str) -> str:
     return next((line.strip() for line in reversed(log.splitlines()) if line.strip()), "")
 
 
-def capped(text: str, limit: int = MESSAGE_CHARACTERS) -> str:
-    """Return the text, cut at the limit."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+def capped(text: str) -> str:
+    """Return a failure's message within the cap of one line."""
+    return cap(text, LINE_CHARACTERS)
 
 
 def _by_last_words(end: str, words: str) -> Failure:

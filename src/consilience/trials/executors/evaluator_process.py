@@ -199,7 +199,7 @@ class EvaluatorProcess:
         environment = interpreters.child_environment(str(self._folder), str(self._folder / ".tmp"))
         script = script_arguments("program" if self._whole else "evaluator")
         argv = [interpreters.executable_of(self._loaded.interpreter), "-s", *script]
-        extra = interpreters.ONE_THREAD | interpreters.hash_seed(0) | self._loaded.problem.environment
+        extra = interpreters.ONE_THREAD | interpreters.FIXED_HASH_SEED | self._loaded.problem.environment
         return start_trusted(argv, self._folder, environment | extra, (stdin, stdout, stderr))
 
 

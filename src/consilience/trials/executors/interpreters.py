@@ -66,9 +66,9 @@ def inspect_interpreter(executable: str) -> Interpreter:
     return msgspec.structs.replace(found, executable=executable)
 
 
-# Candidates' sets and dicts are in the same order in each trial, however the process was started: one that is
-# forked cannot take another seed for its hashes than the process that it came from.
-CANDIDATE_HASH_SEED = {"PYTHONHASHSEED": "0"}
+# Sets of called candidates and of evaluators are in the same order in each trial, however the process was
+# started: one that is forked cannot take another seed for its hashes than the process that it came from.
+FIXED_HASH_SEED = {"PYTHONHASHSEED": "0"}
 
 
 def hash_seed(seed: int) -> dict[str, str]:

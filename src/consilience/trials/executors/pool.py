@@ -30,7 +30,7 @@ from consilience.trials.executors import folders
 from consilience.trials.executors.classify import ended_badly
 from consilience.trials.executors.pool_worker import LOG, WORKER, Evaluate, Report, Task, adopt, work
 from consilience.trials.sandbox.confinement import Exit
-from consilience.trials.sandbox.proctree import Usage, descendants, state, usage
+from consilience.trials.sandbox.proctree import Usage, await_stop, descendants, state, usage
 
 _STOP_SECONDS = 0.5
 _LOOK_SECONDS = 0.2
@@ -159,9 +159,7 @@ class _Worker:
         if pid == 0 or self.gone:
             return Usage()
         os.kill(pid, signal.SIGSTOP)
-        deadline = time.monotonic() + _STOP_SECONDS
-        while state(pid) not in {"T", "Z", ""} and time.monotonic() < deadline:
-            time.sleep(0.0005)
+        await_stop(pid, _STOP_SECONDS)
         used = usage([pid, *descendants(pid)])
         _kill_below(pid)
         with suppress(ProcessLookupError):

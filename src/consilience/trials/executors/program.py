@@ -20,7 +20,7 @@ import msgspec
 from consilience.core.canonical import canonical_bytes
 from consilience.core.outcome import Failure, Outcome
 from consilience.core.ports import LoadedProblem, TrialRequest
-from consilience.core.problem import Limits
+from consilience.core.problem import PARAMETERS_FILE, Limits
 from consilience.trials.executors import folders, interpreters
 from consilience.trials.executors.candidate_process import RaisedError, Reply
 from consilience.trials.executors.classify import ended_badly
@@ -33,7 +33,6 @@ from consilience.trials.executors.program_outputs import take_outputs
 from consilience.trials.executors.program_run import Ended, run_program
 from consilience.trials.sandbox.confinement import Confinement, Exit, Sandbox
 
-PARAMETERS = "parameters.json"
 _SCRIPT_MARK = "#!"
 
 
@@ -141,7 +140,7 @@ class WholeProgram:
 
     def _collision(self, inputs: list[str]) -> Failure | None:
         """Refuse inputs that the candidate's own files would stand in for."""
-        own = {PARAMETERS, *(file.path for file in self._place.request.artifact.files)}
+        own = {PARAMETERS_FILE, *(file.path for file in self._place.request.artifact.files)}
         taken = sorted(own.intersection(inputs))
         if not taken:
             return None
@@ -154,7 +153,7 @@ class WholeProgram:
         given = {name: (exchange / f"in-{number}").read_bytes() for number, name in enumerate(inputs)}
         folders.write_files(work, given)
         if artifact.parameters:
-            folders.write_files(work, {PARAMETERS: canonical_bytes(artifact.parameters)})
+            folders.write_files(work, {PARAMETERS_FILE: canonical_bytes(artifact.parameters)})
         folders.write_artifact(work, artifact)
         for file in artifact.files:
             if file.text.startswith(_SCRIPT_MARK):

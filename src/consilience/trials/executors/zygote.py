@@ -1,22 +1,19 @@
-"""The recorder's side of the warm process: start it in a sandbox, have it fork candidates, wait for them, kill them.
+"""The recorder's side of the warm process: start it in a sandbox, have it fork candidates.
 
 Rules:
     1. It is confined as a whole program is; each candidate forked from it confines itself further (Landlock for
        its own folders, no forking, no program but its own, its own limits) before its first line.
     2. A warm process that breaks is not mended: it is ended, and another takes its place.
-    3. The recorder kills and watches a candidate by a pidfd, which no other process can come to mean.
 
-Data flow: Sandbox -> warm process <- packets with three descriptors -> ForkedProcess -> Exit.
+Data flow: Sandbox -> warm process <- packets with three descriptors -> `forked` -> Exit.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import select
 import signal
 import socket
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +23,13 @@ from msgspec import Struct
 from consilience.core.ports import Grants
 from consilience.core.problem import Limits
 from consilience.trials.executors import folders, interpreters
+from consilience.trials.executors.forked import ForkedProcess, Word
 from consilience.trials.executors.grants import home_links
 from consilience.trials.executors.interpreters import Interpreter
 from consilience.trials.harness import HARNESS, script_arguments
 from consilience.trials.sandbox.command import LAUNCHER
-from consilience.trials.sandbox.confinement import ConfinedProcess, Confinement, Exit, Sandbox
+from consilience.trials.sandbox.confinement import ConfinedProcess, Confinement, Sandbox
+from consilience.trials.sandbox.exits import is_readable
 from consilience.trials.sandbox.forking import fork_settings
 from consilience.trials.sandbox.launcher import FAILED
 
@@ -45,18 +44,6 @@ _MEMORY_MORE_MB = 2048
 
 class ZygoteBrokenError(Exception):
     """The warm process cannot be used. Caught by the executor, which runs the trial in a fresh process."""
-
-
-class Word(Struct, frozen=True, kw_only=True):
-    """What the warm process says."""
-
-    ready: bool = False
-    unfit: str = ""
-    started: bool = False
-    status: int | None = None
-    cpu_ms: int = 0
-    memory_kb: int = 0
-    own_kb: int = 0
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -102,14 +89,12 @@ class Zygote:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`, with the process
         self._process: ConfinedProcess | None = None
         try:
-            self._process = self._start(sandbox, plan, theirs)
-            self._control.send(msgspec.json.encode(self._start_line(sandbox, plan)))
-            self.start_cpu_ms = self._await_ready()
+            with theirs:  # held by it alone once it runs, so that its end is seen
+                self._process = self._start(sandbox, plan, theirs)
+            self.start_cpu_ms = self._await_ready(msgspec.json.encode(self._start_line(sandbox, plan)))
         except BaseException:  # an interrupt too must leave nothing behind
             self.close()
             raise
-        finally:
-            theirs.close()
 
     def fork(self, stdin: int, stdout: int, stderr: int) -> ForkedProcess:
         """Fork a candidate's process with these three descriptors and no other.
@@ -125,7 +110,7 @@ class Zygote:
             raise self._break(str(error)) from error
         if not packet or not descriptors:
             raise self._break(self._last_words())
-        return ForkedProcess(self, descriptors[0])
+        return ForkedProcess(self.ended, descriptors[0])
 
     def ended(self) -> Word:
         """Return how the last child ended. Called once for each child, after its end.
@@ -152,8 +137,10 @@ class Zygote:
         self._log.close()
         folders.remove(self._folder)
 
-    def _await_ready(self) -> int:
-        """Wait for its imports, and return the CPU milliseconds that they took."""
+    def _await_ready(self, line: bytes) -> int:
+        """Tell it what to load, wait for that, and return the CPU milliseconds that it took."""
+        with suppress(OSError):  # it has ended: nothing is heard then
+            self._control.send(line)
         word = self._hear(START_SECONDS)
         if not word.ready:
             raise ZygoteBrokenError(word.unfit or self._last_words())
@@ -168,7 +155,7 @@ class Zygote:
             work_dir=str(self.arena),
             scratch=str(self.arena),
             readable=(str(HARNESS), LAUNCHER),
-            environment=environment | interpreters.CANDIDATE_HASH_SEED,
+            environment=environment | interpreters.FIXED_HASH_SEED,
             limits=msgspec.structs.replace(plan.limits, cpu_seconds=_ENDLESS_CPU_SECONDS, memory_mb=memory_mb),
             may_fork=True,
             hosts_candidates=True,
@@ -198,9 +185,7 @@ class Zygote:
             return Word()
 
     def _await(self, seconds: float) -> None:
-        poll = select.poll()
-        poll.register(self._control, select.POLLIN)
-        if not poll.poll(round(1000 * seconds)):
+        if not is_readable(self._control.fileno(), seconds):
             raise TimeoutError(f"it was silent for {seconds:g} s")
 
     def _break(self, reason: str) -> ZygoteBrokenError:
@@ -211,55 +196,3 @@ class Zygote:
         self._log.seek(0)
         lines = self._log.read()[-_LOG_BYTES:].decode("utf-8", "replace").strip().splitlines()
         return lines[-1] if lines else "it ended without a word"
-
-
-class ForkedProcess:
-    """A candidate's process, forked from a warm one."""
-
-    def __init__(self, zygote: Zygote, pidfd: int) -> None:
-        self._zygote = zygote
-        self._pidfd = pidfd
-        self._exit: Exit | None = None
-
-    @property
-    def pid(self) -> int:
-        """Its process id on the host, or -1 once it is reaped."""
-        for line in Path(f"/proc/self/fdinfo/{self._pidfd}").read_text().splitlines():
-            if line.startswith("Pid:"):
-                return int(line.split()[1])
-        return -1
-
-    def exit_descriptor(self) -> int:
-        """Return a new pidfd, which the caller closes: it becomes readable when the process has ended."""
-        return os.dup(self._pidfd)
-
-    def wait(self, timeout_seconds: float | None = None) -> Exit | None:
-        """Return how it ended, or None when it is still running after the timeout."""
-        if self._exit is None and self._ended(timeout_seconds):
-            self._exit = self._describe(self._zygote.ended())
-            os.close(self._pidfd)
-        return self._exit
-
-    def kill(self) -> Exit:
-        """Kill it, and return how it ended. It could start no other process."""
-        if self._exit is None:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        while (exit_ := self.wait()) is None:
-            continue  # without a timeout there is an end
-        return exit_
-
-    def _ended(self, timeout_seconds: float | None) -> bool:
-        poll = select.poll()
-        poll.register(self._pidfd, select.POLLIN)
-        return bool(poll.poll(None if timeout_seconds is None else max(0, round(timeout_seconds * 1000))))
-
-    def _describe(self, word: Word) -> Exit:
-        status = word.status or 0
-        return Exit(
-            code=max(status, 0),
-            signal=max(-status, 0),
-            cpu_ms=word.cpu_ms,
-            memory_kb=word.memory_kb,
-            inherited_kb=word.own_kb,
-        )

@@ -13,7 +13,6 @@ Data flow: Confinement -> `with_devices` -> inner Sandbox -> HeldProcess <- watc
 from __future__ import annotations
 
 import os
-import select
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,11 +24,12 @@ from consilience.trials.gpu.confining import with_devices
 from consilience.trials.gpu.holding import DeviceHold
 from consilience.trials.gpu.nvml import Device, Use
 from consilience.trials.sandbox.confinement import Confinement, Sandbox
+from consilience.trials.sandbox.exits import is_readable
 from consilience.trials.sandbox.interpreter import Interpreter
 from consilience.trials.sandbox.process import HeldProcess
 from consilience.trials.sandbox.proctree import descendants
 
-_WATCH_MS = 100
+_WATCH_SECONDS = 0.1
 
 
 class Meter(Protocol):
@@ -78,7 +78,7 @@ class GuardedSandbox:
         widened = with_devices(confinement, self.hold.devices, self._folder)
         process = self._inner.start(widened, stdin=stdin, stdout=stdout, stderr=stderr)
         assert isinstance(process, HeldProcess)  # noqa: S101 - every level that may have devices starts one
-        watch = (process, os.pidfd_open(process.pid), before)
+        watch = (process, process.exit_descriptor(), before)
         threading.Thread(target=self._watch, args=watch, daemon=True, name="device watch").start()
         return process
 
@@ -99,7 +99,7 @@ class GuardedSandbox:
 
     def _watch(self, process: HeldProcess, ended: int, before: dict[str, int]) -> None:
         try:
-            while not _wait(ended, _WATCH_MS):
+            while not is_readable(ended, _WATCH_SECONDS):
                 if not self._is_in_order(process, before):
                     process.stop()
                     return
@@ -134,9 +134,3 @@ def used_by(tree: Sequence[int], use: Use, before_mb: int) -> int:
     if use.by_process and (not known or len(told) < len(known)):
         return max(0, use.memory_mb - before_mb)
     return sum(told)
-
-
-def _wait(descriptor: int, milliseconds: int) -> bool:
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(milliseconds))

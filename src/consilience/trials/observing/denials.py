@@ -15,6 +15,8 @@ from pathlib import Path, PurePosixPath
 
 from msgspec import Struct
 
+from consilience.trials.sandbox.command import LAUNCHER
+
 _QUIET = ("/proc", "/sys", "/dev/pts", "/dev/tty", "/dev/shm", "/dev/log", "/run", "/var/run", "/var/cache/ldconfig")  # noqa: S108
 _QUIET_OF_ETC = (
     *("ld.so.preload", "ld.so.conf", "localtime", "timezone", "nsswitch.conf", "passwd", "group", "hosts"),
@@ -126,7 +128,7 @@ def is_quiet(path: str, home: Path) -> bool:
     """Tell whether libraries look for this path by habit: its absence says nothing."""
     if path.startswith("/dev/"):
         return not path.startswith(_DEVICES)
-    if path.startswith(_PYTHON_OF_ETC):
+    if path.startswith(_PYTHON_OF_ETC) or path == LAUNCHER:  # Python looks for the source when it prints a traceback
         return True
     pure = PurePosixPath(path)
     places = [*_QUIET, *(f"/etc/{name}" for name in _QUIET_OF_ETC), *(str(home / name) for name in _QUIET_AT_HOME)]

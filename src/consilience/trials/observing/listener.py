@@ -14,12 +14,17 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
+import mmap
 import os
 import platform
 import struct
 
 from msgspec import Struct
+
+try:
+    import fcntl
+except ImportError:  # Windows, where nobody watches: `can_ask` says so
+    fcntl = None  # type: ignore[assignment]
 
 SECCOMP_CALL = {"x86_64": 317, "aarch64": 277}
 _GET_ACTION_AVAILABLE = 2
@@ -28,7 +33,7 @@ _RECEIVE, _SEND, _STILL_VALID = 0xC0502100, 0xC0182101, 0x40082102
 _QUESTION = struct.Struct("=QIIiIQ6Q")  # id, pid, flags, then seccomp_data: nr, arch, instruction pointer, arguments
 _ANSWER = struct.Struct("=QqiI")  # id, value, error, flags
 _GO_ON = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE, Linux 5.5
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+_PAGE = mmap.PAGESIZE
 LONGEST_PATH = 4096  # PATH_MAX
 
 

@@ -68,7 +68,7 @@ class _WatchedSandbox(BubblewrapSandbox):
     """Level `strong`, with the filter that asks."""
 
     def __init__(self, sandbox: BubblewrapSandbox, observer: Observer) -> None:
-        super().__init__(sandbox.binary, sandbox.interpreter)
+        super().__init__(sandbox.binary, sandbox.interpreter, sandbox.place)
         self._observer = observer
 
     def _filtered(

@@ -16,10 +16,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import resource
+import platform
 from collections.abc import Callable
 
-_ARM = os.uname().machine == "aarch64"
+_ARM = platform.machine() == "aarch64"
 _PTRACE, _VM_READ, _IOPRIO_SET = (117, 270, 30) if _ARM else (101, 310, 251)
 _BPF, _KEYCTL, _USERFAULTFD, _PERF = (280, 219, 282, 241) if _ARM else (321, 250, 323, 298)
 _IO_URING = 425
@@ -81,6 +81,7 @@ def read_memory_outside(places: dict[str, str]) -> str:
 
 def limit_outside(places: dict[str, str]) -> str:
     """Change a resource limit of a process outside."""
+    import resource  # noqa: PLC0415 - not on every system that has to import this file
 
     def limit(pid: int) -> None:
         resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from consilience.trials.sandbox.proctree import started
+from consilience.trials.sandbox.proctree import start_ticks
 
 _PREFIX = "consilience"
 _NEEDED = ("memory", "pids")
@@ -210,7 +210,7 @@ def _write_if_there(file: Path, text: str) -> None:
 def _owner(pid: int) -> str:
     """Name a process for as long as this machine is up, in its own namespace of process ids."""
     namespace = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 - of a link that leads nowhere
-    return f"{_PREFIX}-{namespace}-{pid}-{started(pid)}"
+    return f"{_PREFIX}-{namespace}-{pid}-{start_ticks(pid)}"
 
 
 def _remove(folder: Path, tries: int = _REMOVE_TRIES) -> bool:

@@ -12,19 +12,22 @@ from consilience.core.errors import IsolationError
 from consilience.core.outcome import IsolationLevel
 from consilience.trials.sandbox.confinement import Sandbox
 from consilience.trials.sandbox.probe import Probe, open_sandbox, probe_sandboxes
+from consilience.trials.sandbox.tools import Tools
 
 
-def exact_sandbox(interpreter: str, level: IsolationLevel) -> Sandbox:
+def exact_sandbox(interpreter: str, level: IsolationLevel, *, tools: Tools | None = None) -> Sandbox:
     """Return a sandbox of this level.
 
     Args:
         interpreter: absolute path of the Python that will run confined.
         level: any but `none`, which is no sandbox: see `probe.unsafe_sandbox`.
+        tools: what to try; the default is what is found on this machine.
 
     Raises:
         IsolationError: the level's canaries do not hold here; says why and how to mend it.
     """
-    reports = [report for report in probe_sandboxes(interpreter, every=True).reports if report.level == level]
+    probe = probe_sandboxes(interpreter, tools=tools, every=True)
+    reports = [report for report in probe.reports if report.level == level]
     held = next((report for report in reports if report.held), None)
     if held is not None:
         return open_sandbox(Probe(level=level, interpreter=interpreter, reports=(held,)))

@@ -32,6 +32,13 @@ def exit_descriptor(pid: int) -> int:
         queue.close()
 
 
+def is_readable(descriptor: int, seconds: float | None = None) -> bool:
+    """Wait until a descriptor can be read, and tell whether it was in time; None waits for ever."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(None if seconds is None else max(0, round(seconds * 1000))))
+
+
 def _readable() -> int:
     """Return the end of a pipe that nobody writes to: it can be read at once."""
     reader, writer = os.pipe()

@@ -79,7 +79,7 @@ def tree_group(confinement: Confinement, place: Place | None) -> Iterator[Group 
     group = _make_group(confinement, place) if place and confinement.may_fork else None
     try:
         yield group
-    except EnvironmentLacksError:
+    except BaseException:  # an interrupt too must leave no group behind
         if group is not None:
             group.remove()
         raise

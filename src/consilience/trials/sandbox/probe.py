@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +23,7 @@ from msgspec import Struct
 from consilience.core.canonical import hash_value
 from consilience.core.errors import EnvironmentLacksError, IsolationError
 from consilience.core.outcome import LEVEL_RANK, IsolationLevel
+from consilience.core.version import version
 from consilience.trials.sandbox.bubblewrap import BubblewrapSandbox
 from consilience.trials.sandbox.canaries import Canary, run_canaries
 from consilience.trials.sandbox.cgroups import usable_place
@@ -37,7 +37,7 @@ from consilience.trials.sandbox.seccomp import MACHINES
 from consilience.trials.sandbox.tools import Tools, find_tools
 from consilience.trials.sandbox.wasm import WasmSandbox
 from consilience.trials.sandbox.wasm_canaries import run_wasm_canaries
-from consilience.trials.sandbox.wasm_module import WasmTools
+from consilience.trials.sandbox.wasm_module import WasmTools, compiled_module
 
 _NOT_ON_WINDOWS = "the recorder's pipes and the journal's locks are made for Unix"
 
@@ -113,6 +113,7 @@ def open_sandbox(probe: Probe) -> Sandbox:
     if held is None:
         return unsafe_sandbox(probe.interpreter)
     if held.level == "wasm":
+        compiled_module(held.wasm)  # which takes seconds where the cache has been emptied: not in a trial's time
         return WasmSandbox(held.wasm, inspected)
     place = usable_place()
     if held.level == "strong":
@@ -268,7 +269,7 @@ def _cache_key(interpreter: str, tools: Tools) -> str:
             "tools": tools,
             "binaries": [[path, _modified(path)] for path in tools.bubblewrap],
             "interpreter": inspect_interpreter(interpreter),
-            "package": version("consilience"),
+            "package": version(),
             "code": max(file.stat().st_mtime_ns // 1_000_000 for file in Path(__file__).parent.glob("*.py")),
             "user": os.getuid() if hasattr(os, "getuid") else -1,
             "trees": _trees(),

@@ -15,11 +15,9 @@ Data flow: subprocess.Popen -> HeldProcess <- Watchdog (every 50 ms where there 
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -29,7 +27,8 @@ from msgspec.structs import replace
 
 from consilience.trials.sandbox.cgroups import Group
 from consilience.trials.sandbox.confinement import Exit, Overrun
-from consilience.trials.sandbox.proctree import Usage, children, descendants, state, usage
+from consilience.trials.sandbox.exits import is_readable
+from consilience.trials.sandbox.proctree import Usage, await_stop, children, descendants, usage
 from consilience.trials.sandbox.room import Gauge
 from consilience.trials.sandbox.watchdog import WATCHDOG
 
@@ -120,9 +119,7 @@ class HeldProcess:
     def _ended(self, timeout_seconds: float | None) -> bool:
         if self._exit is not None:
             return True
-        poll = select.poll()
-        poll.register(self._ready, select.POLLIN)
-        return bool(poll.poll(None if timeout_seconds is None else max(0, round(timeout_seconds * 1000))))
+        return is_readable(self._ready, timeout_seconds)
 
     def _reap(self) -> Exit:
         with self._lock:
@@ -171,7 +168,7 @@ class HeldProcess:
         A helper that holds nothing yet is killed itself.
         """
         self._send(signal.SIGSTOP)
-        self._await_stop()
+        await_stop(self._process.pid, _STOP_SECONDS)
         held = self._with_lock(self._kill_held)
         self._send(signal.SIGCONT if held else signal.SIGKILL)
 
@@ -186,11 +183,6 @@ class HeldProcess:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         return bool(roots)
-
-    def _await_stop(self) -> None:
-        deadline = time.monotonic() + _STOP_SECONDS
-        while state(self._process.pid) not in {"T", "Z", ""} and time.monotonic() < deadline:
-            time.sleep(0.0005)
 
     def _send(self, number: signal.Signals) -> None:
         self._with_lock(lambda: os.kill(self._process.pid, number))

@@ -10,12 +10,14 @@ Source of the fields: Linux proc_pid_stat(5), proc_pid_statm(5); CONFIG_PROC_CHI
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from msgspec import Struct
 
 _TICK_MS = 1000 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.0
 _PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024 if hasattr(os, "sysconf") else 0
+_LOOK_SECONDS = 0.0005  # a process stops within microseconds, unless it is in the kernel
 _STATE, _FIRST_TIME, _LAST_TIME, _STARTED = 0, 11, 15, 19  # of stat's fields after the name: state; utime to cstime
 
 
@@ -56,15 +58,19 @@ def state(pid: int) -> str:
 
 
 def start_ticks(pid: int) -> int | None:
-    """Return when a process started, in the kernel's ticks since boot, or None when it is gone or a zombie."""
+    """Return when a process started, in the kernel's ticks since boot, or None when it is gone or a zombie.
+
+    With its id it names a process for as long as the machine is up.
+    """
     fields = _stat(pid)
     return int(fields[_STARTED]) if fields and fields[_STATE] not in {"Z", "X"} else None
 
 
-def started(pid: int) -> str:
-    """Return when a process started, in ticks, or "" when there is none: with the id it names one for ever."""
-    fields = _stat(pid)
-    return fields[_STARTED] if fields else ""
+def await_stop(pid: int, seconds: float) -> None:
+    """Wait until a process that was sent SIGSTOP stands still, or is gone, but no longer than this."""
+    deadline = time.monotonic() + seconds
+    while state(pid) not in {"T", "Z", ""} and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
 
 
 def usage(pids: list[int]) -> Usage:

@@ -67,7 +67,7 @@ class WasmSandbox:
             "wasmtime": self._tools.folder,
             "module": compiled_module(self._tools, self._cache),
             "argv": argv,
-            "environment": confinement.environment,
+            "environment": confinement.environment | confinement.late_environment,
             "folders": guest_folders(confinement),
             "memory_bytes": limits.memory_mb << 20,
             "cpu_seconds": limits.cpu_seconds,
@@ -90,6 +90,11 @@ def guest_arguments(confinement: Confinement, interpreter: str) -> tuple[str, ..
         )
     if confinement.devices:
         raise EnvironmentLacksError("level wasm reaches no devices", hint=STRONGER_LEVEL)
+    if confinement.own_scratch:
+        raise EnvironmentLacksError(
+            f"level wasm cannot offer {confinement.own_scratch[0]} as scratch: nothing can be written there",
+            hint=STRONGER_LEVEL,
+        )
     if confinement.writable:
         raise EnvironmentLacksError(
             f"level wasm has no writable folders, and {confinement.writable[0]} is to be one", hint=STRONGER_LEVEL

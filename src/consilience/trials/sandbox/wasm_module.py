@@ -17,6 +17,7 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -173,6 +174,9 @@ def _compile(tools: WasmTools, file: Path) -> None:
             f"cannot compile {tools.python}: {said[0] if said else error}",
             hint=f"It has to be a WASI preview 1 program, and {file.parent} must be writable.",
         ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)  # of an attempt that was interrupted
 
 
 def runner_line() -> list[str]:
