@@ -142,10 +142,17 @@ ATTACKS = {
     "writes-outside": "open('/usr/left', 'w')",
     "remounts": "ctypes_call('mount', b'none', b'/tmp', b'tmpfs', 0, None)",
     "unshares": "ctypes_call('unshare', 0x10000000)",
+    "leases-a-file-of-the-host": "fcntl.fcntl(open(os.__file__), fcntl.F_SETLEASE, fcntl.F_RDLCK)",
+    "marks-a-folder": "fcntl.ioctl(os.open('.', os.O_RDONLY), 0x40086602, bytes([0x40, 0, 0, 0, 0, 0, 0, 0]))",
+    "changes-its-program": "open(__file__, 'a')",
+    "adds-to-its-program": "os.mkdir('left')",
+    "writes-above": "os.mkdir('../left')",
+    "lists-above": "os.listdir('..')",
+    "moves-its-program": "os.rename('../program', '../scratch/program')",
     "traces-parent": "ctypes_call('ptrace', 16, os.getppid(), 0, 0)",
 }
 ATTACK = """
-import os, resource, signal, socket
+import fcntl, os, resource, signal, socket
 def ctypes_call(name, *arguments):
     import ctypes
     libc = ctypes.CDLL(None, use_errno=True)
@@ -170,6 +177,32 @@ def test_a_forked_candidate_can_do_nothing_to_the_process_it_came_from(make: Mak
     # refused with an error number, or it only ended itself
     assert not outcome.ok or outcome.metrics["score"] > 0, outcome
     still_serves(executor, warm_pid)
+
+
+LEASE = """
+import fcntl, os, signal
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+KEPT = [os.open(os.path.dirname(os.__file__) + "/colorsys.py", os.O_RDONLY)]
+def run(seed):
+    try:
+        fcntl.fcntl(KEPT[0], fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    except PermissionError:
+        return 2.0
+    return -1.0
+"""
+READS = """
+import os
+def evaluate(candidate, seed):
+    score = candidate.call("run", seed)
+    open(os.path.dirname(os.__file__) + "/colorsys.py").close()
+    return score
+"""
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_candidate_cannot_keep_the_evaluator_from_opening_a_file(make: Make, fresh: bool) -> None:
+    outcome = run(make(split_problem(READS)), LEASE, fresh=fresh)
+    assert outcome.metrics == {"score": 2.0}, outcome
 
 
 def test_no_descriptor_of_the_warm_process_is_passed_on(make: Make) -> None:
