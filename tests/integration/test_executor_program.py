@@ -19,6 +19,7 @@ from consilience.core.ports import LoadedProblem
 from consilience.core.problem import EvaluatorSpec, FileDigest, Limits
 from consilience.testing.trivial import LIMITS, artifact, loaded, request
 from consilience.trials.executors.program import ProgramExecutor
+from consilience.trials.executors.seeds import candidate_seed
 from consilience.trials.sandbox.probe import strongest_sandbox
 
 sandbox = functools.cache(strongest_sandbox)
@@ -90,7 +91,9 @@ import numpy as np
 def evaluate(program, seed):
     files = {"words.txt": "héllo", "raw.bin": b"\\x00\\xff", "rows.json": {"a": [1, 2]}, "x.npy": np.arange(6.0)}
     run = program.run("--rate", 0.5, stdin="given", files=files)
-    assert run.stdout.split() == ["--rate", "0.5", "given", str(seed), str(seed)], run.stdout
+    *words, argument, variable = run.stdout.split()
+    assert words == ["--rate", "0.5", "given"], run.stdout
+    assert argument == variable != str(seed), "the program's seed is not the trial's"
     assert run.stderr == "warned\\n", run.stderr
     assert run.text("notes.txt") == "héllo"
     assert run.bytes("notes.txt") == "héllo".encode()
@@ -281,7 +284,8 @@ def test_a_program_that_is_not_there_says_so_at_once(make: Make) -> None:
 def test_a_script_of_the_artifact_is_run_by_its_first_line(make: Make) -> None:
     script = Artifact(files=(ArtifactFile("bin/run.sh", "#!/bin/sh\nprintf '[%s]' $1 > out.json\n"),))
     executor = make(msgspec.structs.replace(problem(command=("./bin/run.sh", "{seed}")), baseline=script))
-    assert executor.run(request(script, seed=5)).metrics == {"score": 5.0}
+    given = candidate_seed(5, {"evaluator.py": SUM.encode()})
+    assert executor.run(request(script, seed=5)).metrics == {"score": float(given)}
 
 
 def test_the_helpers_need_no_third_party_package() -> None:
@@ -292,3 +296,22 @@ def test_the_helpers_need_no_third_party_package() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]", done.stdout
+
+
+def test_the_input_cannot_be_written_through_its_descriptor(make: Make) -> None:
+    program = """
+import json, os, sys
+refused = 0
+for flags in (os.O_WRONLY, os.O_RDWR | os.O_TRUNC, os.O_WRONLY | os.O_APPEND):
+    try:
+        os.fchmod(0, 0o666)
+        os.write(os.open("/proc/self/fd/0", flags), b"x" * 4096)
+    except OSError:
+        refused += 1
+json.dump([refused, len(sys.stdin.read())], open("out.json", "w"))
+"""
+    source = """
+def evaluate(program, seed):
+    return {"score": sum(part * 10 ** i for i, part in enumerate(program.run(stdin="abcde").json("out.json")))}
+"""
+    assert make(source).run(request(artifact(program), limits=LIMITS)).metrics == {"score": 53.0}

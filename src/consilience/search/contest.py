@@ -21,6 +21,7 @@ from msgspec import Struct
 from consilience.core.bodies import VerdictName, VerdictReached
 from consilience.core.chance import derive_seed
 from consilience.core.study import Autonomy
+from consilience.search.recheck import recheck_seed
 from consilience.search.state import Member, SearchState
 from consilience.search.statistics import Evidence, Judgement, PromotionRule, contest_level, judge
 
@@ -63,13 +64,21 @@ def _accept(
 ) -> SeedWanted | VerdictReached:
     """Accept a winner, after a fresh process has repeated what a forked one measured."""
     if challenger.forked and not challenger.rechecked:
-        return SeedWanted(proposed=challenger.event, seed=next(iter(challenger.scores)), first=False, recheck=True)
+        seed = recheck_seed(_gains(state, challenger, incumbent))
+        return SeedWanted(proposed=challenger.event, seed=seed, first=False, recheck=True)
     if challenger.recheck_fault:
         return _verdict(challenger, incumbent, "discarded", (challenger.recheck_fault,), judgement)
     reason = judgement.reason
     if relieved:
         reason = f"it holds all constraints; the incumbent does not: {incumbent.violation}"
     return _verdict(challenger, incumbent, _accepted(state.study.autonomy), (reason,), judgement)
+
+
+def _gains(state: SearchState, challenger: Member, incumbent: Member) -> dict[int, float]:
+    """Return the challenger's gain by seed; its own score, where there is no seed to compare on."""
+    objective, theirs = state.problem.objective, incumbent.scores
+    common = {seed: objective.gain(score, theirs[seed]) for seed, score in challenger.scores.items() if seed in theirs}
+    return common or {seed: objective.gain(score, 0.0) for seed, score in challenger.scores.items()}
 
 
 def _disqualified(state: SearchState, challenger: Member, incumbent: Member) -> VerdictReached | None:

@@ -265,7 +265,8 @@ class SearchState:
             member.recheck_fault = f"a fresh process failed: {body.failure.reason}: {body.failure.message}"
         elif seed in member.scores:
             fresh = body.metrics[self.problem.objective.metric]
-            member.recheck_fault = recheck_fault(member.scores[seed], fresh, self.noise)
+            member.recheck_fault = recheck_fault(member.scores[seed], fresh, self.noise, len(member.scores))
+            self._check_constraints(member, body)
 
     def _fail(self, member: Member, failure: str) -> None:
         if member is self.baseline:
@@ -313,9 +314,10 @@ class SearchState:
         """Sharpen the noise floor by the replicates of what was promoted, unless the evaluator is declared exact.
 
         Candidates that lost do not count: many are erratic, and their spread says nothing of the incumbent's.
-        They count only as the first sign that an evaluator taken for deterministic is not.
+        They count only as the first sign that an evaluator taken for deterministic is not; what a fresh process
+        could not repeat is no sign of it, and would widen what the next recheck allows.
         """
-        if self.noise is None or self.study.policy.deterministic is True:
+        if self.noise is None or self.study.policy.deterministic is True or member.recheck_fault:
             return
         if promoted or self.noise.deterministic:
             self.noise = pool(self.noise, [tuple(member.scores.values())])
