@@ -265,6 +265,34 @@ def run(seed):
     assert run(executor, HONEST).metrics == {"score": 2.0}
 
 
+def test_candidates_that_break_the_warm_process_do_not_end_forking(make: Make) -> None:
+    program = """
+import os
+def run(seed):
+    for number in range(10**6):
+        os.close(os.open(f"{os.environ['TMPDIR']}/{number}", os.O_CREAT | os.O_WRONLY))
+"""
+    executor = make()
+    patient = msgspec.structs.replace(LIMITS, wall_seconds=20.0, cpu_seconds=15.0)
+    for _ in range(4):
+        outcome = executor.run(request(artifact(program), limits=patient))
+        assert outcome.failure is not None
+        assert outcome.failure.reason == "violation"
+    assert run(executor, HONEST).isolation.execution == "fork"
+
+
+def test_a_candidate_that_asks_for_a_second_try_pays_for_both(make: Make) -> None:
+    program = """
+import os, time
+while time.process_time() < 0.3:
+    pass
+os._exit(125)
+"""
+    outcome = run(make(), program)
+    assert outcome.isolation.execution == "fresh"
+    assert outcome.resources.cpu_ms > 550
+
+
 def test_when_the_warm_process_is_killed_the_trial_is_run_fresh(make: Make) -> None:
     executor = make()
     first = pid_of(executor)
