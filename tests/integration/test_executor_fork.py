@@ -222,12 +222,11 @@ def run(seed):
     assert outcome.metrics == {"score": 1.0}, outcome
 
 
-def test_nothing_of_an_earlier_candidate_is_in_memory(make: Make) -> None:
-    secret = "print('the-text-of-the-earlier-candidate')\n" + HONEST
-    search = """
-import gc
+SEARCH = """
+import re
+OWN = ""
 def run(seed):
-    word = "-".join(("the", "text", "of", "the", "earlier", "candidate"))
+    wanted = re.compile(b"[t]he-text-of-the-earlier-candidat[e]")  # which its own text does not match
     with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", 0) as memory:
         for line in maps:
             place, rights = line.split()[:2]
@@ -236,18 +235,24 @@ def run(seed):
                 continue
             try:
                 memory.seek(low)
-                found = memory.read(high - low)
+                found = wanted.search(memory.read(high - low))
             except OSError:
                 continue
-            if word.encode() in found.replace(word.encode() + b"!", b""):
+            if found:
                 return -1
     return 1
 """
+
+
+def test_nothing_of_an_earlier_candidate_is_in_memory(make: Make) -> None:
+    secret = "the-text-of-the-earlier-candidate"
+    patient = msgspec.structs.replace(LIMITS, wall_seconds=20.0, cpu_seconds=15.0)
     executor = make()
-    assert run(executor, secret).ok
-    outcome = run(executor, search)
-    # the searcher's own copies of the joined word count too, so it must at least be able to look
-    assert outcome.ok, outcome
+    assert run(executor, f"print({secret!r})\n{HONEST}").ok
+    found = executor.run(request(artifact(SEARCH), limits=patient))
+    own = executor.run(request(artifact(SEARCH.replace('""', repr(secret))), limits=patient))
+    assert found.metrics == {"score": 1.0}, found
+    assert own.metrics == {"score": -1.0}, "it finds what is there"
 
 
 def test_a_folder_nested_beyond_removal_costs_the_warm_process_and_nothing_else(make: Make) -> None:

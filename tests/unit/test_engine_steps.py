@@ -3,6 +3,7 @@
 import random
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from consilience.core.artifact import Artifact
@@ -149,6 +150,28 @@ def test_a_cheat_that_keeps_still_on_the_first_seed_is_found_on_another() -> Non
     made = forked_study(bowl, cheat, trials=100)
     reasons = [event.body.reasons[0] for event in made.events if isinstance(event.body, VerdictReached)]
     assert any("a fresh process scored" in reason for reason in reasons)
+    assert made.state.incumbent is made.state.baseline
+
+
+def test_what_was_repeated_on_another_machine_is_repeated_again() -> None:
+    made = forked_study(bowl, bowl, trials=40)
+    repeated = [member for member in made.state.members.values() if member.fresh]
+    assert repeated
+    made.state._use_key("another platform class")
+    assert not any(member.fresh for member in repeated)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_between_seeds_does_not_hide_what_only_a_forked_process_scores(seed: int) -> None:
+    def noisy(artifact: Artifact, trial: int) -> float:
+        return 100.0 + random.Random(f"{seed} {trial}").gauss(0.0, 1.0)
+
+    def cheat(artifact: Artifact, trial: int) -> float:
+        return noisy(artifact, trial) - (0.0 if artifact.parameters == {"x": 3.0, "y": -4.0} else 3.0)
+
+    made = forked_study(noisy, cheat, trials=80)
+    verdicts = [event.body for event in made.events if isinstance(event.body, VerdictReached)]
+    assert any("over 6 seeds fresh processes scored +3" in verdict.reasons[0] for verdict in verdicts)
     assert made.state.incumbent is made.state.baseline
 
 
