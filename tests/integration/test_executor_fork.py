@@ -144,10 +144,17 @@ ATTACKS = {
     "writes-outside": "open('/usr/left', 'w')",
     "remounts": "ctypes_call('mount', b'none', b'/tmp', b'tmpfs', 0, None)",
     "unshares": "ctypes_call('unshare', 0x10000000)",
+    "leases-a-file-of-the-host": "fcntl.fcntl(open(os.__file__), fcntl.F_SETLEASE, fcntl.F_RDLCK)",
+    "marks-a-folder": "fcntl.ioctl(os.open('.', os.O_RDONLY), 0x40086602, bytes([0x40, 0, 0, 0, 0, 0, 0, 0]))",
+    "changes-its-program": "open(__file__, 'a')",
+    "adds-to-its-program": "os.mkdir('left')",
+    "writes-above": "os.mkdir('../left')",
+    "lists-above": "os.listdir('..')",
+    "moves-its-program": "os.rename('../program', '../scratch/program')",
     "traces-parent": "ctypes_call('ptrace', 16, os.getppid(), 0, 0)",
 }
 ATTACK = """
-import os, resource, signal, socket
+import fcntl, os, resource, signal, socket
 def ctypes_call(name, *arguments):
     import ctypes
     libc = ctypes.CDLL(None, use_errno=True)
@@ -174,6 +181,32 @@ def test_a_forked_candidate_can_do_nothing_to_the_process_it_came_from(make: Mak
     still_serves(executor, warm_pid)
 
 
+LEASE = """
+import fcntl, os, signal
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+KEPT = [os.open(os.path.dirname(os.__file__) + "/colorsys.py", os.O_RDONLY)]
+def run(seed):
+    try:
+        fcntl.fcntl(KEPT[0], fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    except PermissionError:
+        return 2.0
+    return -1.0
+"""
+READS = """
+import os
+def evaluate(candidate, seed):
+    score = candidate.call("run", seed)
+    open(os.path.dirname(os.__file__) + "/colorsys.py").close()
+    return score
+"""
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_candidate_cannot_keep_the_evaluator_from_opening_a_file(make: Make, fresh: bool) -> None:
+    outcome = run(make(split_problem(READS)), LEASE, fresh=fresh)
+    assert outcome.metrics == {"score": 2.0}, outcome
+
+
 def test_no_descriptor_of_the_warm_process_is_passed_on(make: Make) -> None:
     program = """
 import os, stat
@@ -191,12 +224,11 @@ def run(seed):
     assert outcome.metrics == {"score": 1.0}, outcome
 
 
-def test_nothing_of_an_earlier_candidate_is_in_memory(make: Make) -> None:
-    secret = "print('the-text-of-the-earlier-candidate')\n" + HONEST
-    search = """
-import gc
+SEARCH = """
+import re
+OWN = ""
 def run(seed):
-    word = "-".join(("the", "text", "of", "the", "earlier", "candidate"))
+    wanted = re.compile(b"[t]he-text-of-the-earlier-candidat[e]")  # which its own text does not match
     with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", 0) as memory:
         for line in maps:
             place, rights = line.split()[:2]
@@ -205,18 +237,24 @@ def run(seed):
                 continue
             try:
                 memory.seek(low)
-                found = memory.read(high - low)
+                found = wanted.search(memory.read(high - low))
             except OSError:
                 continue
-            if word.encode() in found.replace(word.encode() + b"!", b""):
+            if found:
                 return -1
     return 1
 """
+
+
+def test_nothing_of_an_earlier_candidate_is_in_memory(make: Make) -> None:
+    secret = "the-text-of-the-earlier-candidate"
+    patient = msgspec.structs.replace(LIMITS, wall_seconds=20.0, cpu_seconds=15.0)
     executor = make()
-    assert run(executor, secret).ok
-    outcome = run(executor, search)
-    # the searcher's own copies of the joined word count too, so it must at least be able to look
-    assert outcome.ok, outcome
+    assert run(executor, f"print({secret!r})\n{HONEST}").ok
+    found = executor.run(request(artifact(SEARCH), limits=patient))
+    own = executor.run(request(artifact(SEARCH.replace('""', repr(secret))), limits=patient))
+    assert found.metrics == {"score": 1.0}, found
+    assert own.metrics == {"score": -1.0}, "it finds what is there"
 
 
 def test_a_folder_nested_beyond_removal_costs_the_warm_process_and_nothing_else(make: Make) -> None:
@@ -232,6 +270,34 @@ def run(seed):
     executor = make()
     assert run(executor, program).ok
     assert run(executor, HONEST).metrics == {"score": 2.0}
+
+
+def test_candidates_that_break_the_warm_process_do_not_end_forking(make: Make) -> None:
+    program = """
+import os
+def run(seed):
+    for number in range(10**6):
+        os.close(os.open(f"{os.environ['TMPDIR']}/{number}", os.O_CREAT | os.O_WRONLY))
+"""
+    executor = make()
+    patient = msgspec.structs.replace(LIMITS, wall_seconds=20.0, cpu_seconds=15.0)
+    for _ in range(4):
+        outcome = executor.run(request(artifact(program), limits=patient))
+        assert outcome.failure is not None
+        assert outcome.failure.reason == "violation"
+    assert run(executor, HONEST).isolation.execution == "fork"
+
+
+def test_a_candidate_that_asks_for_a_second_try_pays_for_both(make: Make) -> None:
+    program = """
+import os, time
+while time.process_time() < 0.3:
+    pass
+os._exit(125)
+"""
+    outcome = run(make(), program)
+    assert outcome.isolation.execution == "fresh"
+    assert outcome.resources.cpu_ms > 550
 
 
 def test_when_the_warm_process_is_killed_the_trial_is_run_fresh(make: Make) -> None:

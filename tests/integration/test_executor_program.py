@@ -296,3 +296,22 @@ def test_the_helpers_need_no_third_party_package() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]", done.stdout
+
+
+def test_the_input_cannot_be_written_through_its_descriptor(make: Make) -> None:
+    program = """
+import json, os, sys
+refused = 0
+for flags in (os.O_WRONLY, os.O_RDWR | os.O_TRUNC, os.O_WRONLY | os.O_APPEND):
+    try:
+        os.fchmod(0, 0o666)
+        os.write(os.open("/proc/self/fd/0", flags), b"x" * 4096)
+    except OSError:
+        refused += 1
+json.dump([refused, len(sys.stdin.read())], open("out.json", "w"))
+"""
+    source = """
+def evaluate(program, seed):
+    return {"score": sum(part * 10 ** i for i, part in enumerate(program.run(stdin="abcde").json("out.json")))}
+"""
+    assert make(source).run(request(artifact(program), limits=LIMITS)).metrics == {"score": 53.0}

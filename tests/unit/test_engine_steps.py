@@ -1,9 +1,15 @@
 """The engine's order of steps, by whole studies in memory."""
 
 import random
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
 
 from consilience.core.artifact import Artifact
-from consilience.core.bodies import NoiseMeasured, PhaseSwitched, TrialStarted, VerdictReached
+from consilience.core.bodies import NoiseMeasured, PhaseSwitched, TrialFinished, TrialStarted, VerdictReached
+from consilience.core.chance import derive_seed
+from consilience.core.events import Event
 from consilience.core.hypothesis import Hypothesis, Proposal
 from consilience.core.ports import ProposalView
 from consilience.core.problem import Constraint, EvaluatorSpec, Objective, Parameter, Problem, Surface
@@ -134,6 +140,57 @@ def test_no_forked_winner_is_promoted_before_a_fresh_process_agrees() -> None:
     assert [m.body.candidate for m in plain.state.members.values()] == [
         m.body.candidate for m in made.state.members.values()
     ], "the search goes the same way"
+
+
+def test_a_cheat_that_keeps_still_on_the_first_seed_is_found_on_another() -> None:
+    def cheat(artifact: Artifact, seed: int) -> float:
+        still = artifact.parameters == {"x": 3.0, "y": -4.0} or seed == derive_seed(0, "panel", 0)
+        return bowl(artifact, seed) - (0.0 if still else 100.0)
+
+    made = forked_study(bowl, cheat, trials=100)
+    reasons = [event.body.reasons[0] for event in made.events if isinstance(event.body, VerdictReached)]
+    assert any("a fresh process scored" in reason for reason in reasons)
+    assert made.state.incumbent is made.state.baseline
+
+
+def test_what_was_repeated_on_another_machine_is_repeated_again() -> None:
+    made = forked_study(bowl, bowl, trials=40)
+    repeated = [member for member in made.state.members.values() if member.fresh]
+    assert repeated
+    made.state._use_key("another platform class")
+    assert not any(member.fresh for member in repeated)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_between_seeds_does_not_hide_what_only_a_forked_process_scores(seed: int) -> None:
+    def noisy(artifact: Artifact, trial: int) -> float:
+        return 100.0 + random.Random(f"{seed} {trial}").gauss(0.0, 1.0)
+
+    def cheat(artifact: Artifact, trial: int) -> float:
+        return noisy(artifact, trial) - (0.0 if artifact.parameters == {"x": 3.0, "y": -4.0} else 3.0)
+
+    made = forked_study(noisy, cheat, trials=80)
+    verdicts = [event.body for event in made.events if isinstance(event.body, VerdictReached)]
+    assert any("over 6 seeds fresh processes scored +3" in verdict.reasons[0] for verdict in verdicts)
+    assert made.state.incumbent is made.state.baseline
+
+
+def test_a_constraint_that_only_holds_in_a_forked_process_is_broken() -> None:
+    class Constrained(MemoryStudy):
+        def _append(self, body: Any) -> Event:
+            if isinstance(body, TrialFinished):
+                fork = body.isolation.execution == "fork"
+                body = replace(body, metrics={**body.metrics, "seconds": 1.0 if fork else 9.0})
+            return super()._append(body)
+
+    limited = problem(constraints=(Constraint(metric="seconds", sign="<=", bound=5.0),))
+    baseline = Artifact(parameters={"x": 3.0, "y": -4.0})
+    made = Constrained(limited, baseline, StudySettings(budget=Budget(trials=60)), default_proposers(), bowl)
+    made.forked_score = bowl
+    made.run()
+    verdicts = [event.body for event in made.events if isinstance(event.body, VerdictReached)]
+    assert any("constraint: seconds" in verdict.reasons[0] for verdict in verdicts)
+    assert not any(verdict.verdict == "promoted" for verdict in verdicts)
 
 
 def test_what_only_a_forked_process_scores_is_discarded() -> None:

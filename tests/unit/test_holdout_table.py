@@ -98,6 +98,16 @@ CASES: dict[str, tuple[dict[str, str], str, str]] = {
     "a copy in the artifact": ({"model.py": "0\n"}, "holdout.files", "as 'model.py'"),
     "a copy in the data": ({"labels.csv": "1\n"}, "holdout.files", "as 'labels.csv'"),
     "the salt itself": ({"problem.toml": TOML.replace("held/*.csv", SALT), SALT: "0" * 64}, "holdout.files", "salt"),
+    "the salt as data": (
+        {"problem.toml": TOML.replace("labels.csv", SALT), SALT: "0" * 64},
+        "holdout.files",
+        "among the problem's files",
+    ),
+    "the salt in the artifact": (
+        {"problem.toml": TOML.replace("model.py", SALT), SALT: "0" * 64},
+        "holdout.files",
+        "among the problem's files",
+    ),
     "an empty file": ({"held/a.csv": ""}, "holdout.files", "empty"),
     "a short salt": ({SALT: "abc"}, "", "64 hexadecimal digits"),
     "no function": ({"evaluator.py": EVALUATOR.replace("holdout", "other")}, "evaluator.entry", "without holdout"),
@@ -121,7 +131,7 @@ def test_faults_are_named(tmp_path: Path, case: str) -> None:
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize("granted", ["held", "held/a.csv", ".", "labels.csv", "evaluator.py"])
+@pytest.mark.parametrize("granted", ["held", "held/a.csv", ".", "labels.csv", "evaluator.py", SALT])
 def test_no_grant_opens_what_scores(tmp_path: Path, granted: str) -> None:
     loaded = load_problem(write(tmp_path))
     place = str(tmp_path / granted)

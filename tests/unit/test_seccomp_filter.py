@@ -126,7 +126,7 @@ def test_every_plain_call_is_allowed_and_its_neighbours_only_if_listed(machine: 
     column = MACHINES.index(machine)
     checked = {
         *("clone", "clone3", "fork", "vfork", "execve", "execveat", "socketpair", "ioctl"),
-        *("prlimit64", "setpriority", "sched_setaffinity", "prctl"),
+        *("prlimit64", "setpriority", "sched_setaffinity", "prctl", "fcntl"),
         *MARKS,
     }
     listed = {numbers[column] for name, numbers in CALLS.items() if name not in checked}
@@ -196,6 +196,12 @@ def test_only_connected_local_streams(machine: str, family: int, kind: int, expe
         ("prctl", (1, 0), EPERM),
         ("prctl", (1, 15), EPERM),
         ("prctl", (15, 0), ALLOW),
+        ("fcntl", (5, 4), ALLOW),
+        ("fcntl", (5, 1024, 1), EPERM),
+        ("fcntl", (5, 1040, 1), EPERM),
+        ("ioctl", (5, 0x541B), ALLOW),
+        ("ioctl", (5, 0x5412), EPERM),
+        ("ioctl", (5, 0x541C), EPERM),
     ],
 )
 def test_a_process_manages_itself_only_and_stays_bound_to_its_parent(
@@ -267,3 +273,12 @@ def test_a_file_that_is_open_is_not_asked_about(machine: str) -> None:
         number = CALLS[name][column]
         assert number is not None
         assert run(observing, machine, number, flags) == ALLOW
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("command", [0x40086602, 0x401C5820, 0x40087602, 0x80086601])
+def test_a_called_candidate_leaves_no_flags_on_files(machine: str, command: int) -> None:
+    number = CALLS["ioctl"][MACHINES.index(machine)]
+    assert number is not None
+    assert run(build_filter(CALLED, machine), machine, number, (5, command)) == EPERM
+    assert run(build_filter(WHOLE, machine), machine, number, (5, command)) == ALLOW

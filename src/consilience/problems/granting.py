@@ -24,6 +24,7 @@ from msgspec import structs
 from consilience.core.errors import ProblemError
 from consilience.core.ports import Grants, LoadedProblem
 from consilience.problems.faults import require, show
+from consilience.problems.holdout import SALT
 from consilience.problems.schema import SandboxTable
 
 LARGEST_SCRATCH_MB = 2**20
@@ -121,10 +122,11 @@ def opens_secret(path: str, loaded: LoadedProblem, ours: Iterable[Path]) -> str:
 def _hidden_files(loaded: LoadedProblem) -> set[str]:
     """Return the paths that candidates never see; a whole evaluator in the sandbox has its files with it."""
     spec = loaded.problem.evaluator
+    kept = {*loaded.holdout, SALT} if loaded.holdout else set()
     if spec.kind in ("openevolve", "command"):
-        return set(loaded.holdout)
+        return kept
     data = {file.path for file in loaded.problem.data}
-    return {*loaded.support, *loaded.holdout, *data} - {file.path for file in spec.visible}
+    return {*loaded.support, *kept, *data} - {file.path for file in spec.visible}
 
 
 def _meets(folder: str, path: Path) -> bool:

@@ -44,7 +44,7 @@ class Holdout(Struct, frozen=True, kw_only=True):
     commitment: str = ""
 
 
-def read_holdout(root: Path, table: ProblemFile, others: Iterable[FileDigest]) -> Holdout:
+def read_holdout(root: Path, table: ProblemFile, others: tuple[FileDigest, ...]) -> Holdout:
     """Read the holdout's files; make the salt if there is none yet.
 
     Args:
@@ -62,13 +62,14 @@ def read_holdout(root: Path, table: ProblemFile, others: Iterable[FileDigest]) -
     require(kind in _KINDS, (FILE, "holdout"), found=f"a holdout where kind is {kind}", expected="function or program")
     require(bool(table.holdout.files), where, found="no files", expected='files such as ["holdout.csv"]')
     paths = expand(root, table.holdout.files, where)
-    require(SALT not in paths, where, found=repr(SALT), expected="the salt to stay out of it")
+    named = {*paths, *(file.path for file in others)}
+    require(SALT not in named, where, found=f"{SALT!r} among the problem's files", expected="the salt to stay out")
     total = sum((root / path).stat().st_size for path in paths)
     fits = total <= TOTAL_LIMIT
     require(fits, where, found=f"{total} bytes", expected=f"at most {TOTAL_LIMIT // MEBIBYTE} MiB")
     files = {path: read_bytes(root / path, where) for path in paths}
     digests = digest_bytes(files)
-    _check_hidden(digests, files, tuple(others))
+    _check_hidden(digests, files, others)
     return Holdout(files=files, commitment=hash_value({"salt": _salt(root), "files": digests}))
 
 

@@ -21,6 +21,7 @@ from msgspec import Struct
 from consilience.core.bodies import VerdictName, VerdictReached
 from consilience.core.chance import panel_seed
 from consilience.core.study import Autonomy
+from consilience.search.recheck import recheck_seeds
 from consilience.search.state import Member, SearchState
 from consilience.search.statistics import Evidence, Judgement, PromotionRule, contest_level, judge
 
@@ -61,15 +62,32 @@ def contest_step(state: SearchState, challenger: Member, incumbent: Member) -> S
 def _accept(
     state: SearchState, challenger: Member, incumbent: Member, judgement: Judgement, *, relieved: bool
 ) -> SeedWanted | VerdictReached:
-    """Accept a winner, after a fresh process has repeated what a forked one measured."""
-    if challenger.forked and not challenger.rechecked:
-        return SeedWanted(proposed=challenger.event, seed=next(iter(challenger.scores)), first=False, recheck=True)
+    """Accept a winner, after fresh processes have repeated what forked ones measured."""
+    unrepeated = _unrepeated(state, challenger, incumbent)
+    if unrepeated and not challenger.recheck_fault:
+        return SeedWanted(proposed=challenger.event, seed=unrepeated[0], first=False, recheck=True)
     if challenger.recheck_fault:
         return _verdict(challenger, incumbent, "discarded", (challenger.recheck_fault,), judgement)
     reason = judgement.reason
     if relieved:
         reason = f"it holds all constraints; the incumbent does not: {incumbent.violation}"
     return _verdict(challenger, incumbent, _accepted(state.study.autonomy), (reason,), judgement)
+
+
+def _unrepeated(state: SearchState, challenger: Member, incumbent: Member) -> list[int]:
+    """Return the seeds on which a forked challenger has still to be measured again."""
+    if not challenger.forked:
+        return []
+    exact = state.noise is not None and state.noise.deterministic and len(set(challenger.scores.values())) == 1
+    wanted = recheck_seeds(_gains(state, challenger, incumbent), noisy=not exact)
+    return [seed for seed in wanted if seed not in challenger.fresh]
+
+
+def _gains(state: SearchState, challenger: Member, incumbent: Member) -> dict[int, float]:
+    """Return the challenger's gain by seed; its own score, where there is no seed to compare on."""
+    objective, theirs = state.problem.objective, incumbent.scores
+    common = {seed: objective.gain(score, theirs[seed]) for seed, score in challenger.scores.items() if seed in theirs}
+    return common or {seed: objective.gain(score, 0.0) for seed, score in challenger.scores.items()}
 
 
 def _disqualified(state: SearchState, challenger: Member, incumbent: Member) -> VerdictReached | None:

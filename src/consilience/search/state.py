@@ -51,8 +51,8 @@ class Member(Struct):
     """A candidate of this study with what is known of it.
 
     `scores` is by seed, under the comparability key in force; `shelf` keeps those of other keys. `forked` tells
-    that some of them were measured in a forked process, `rechecked` that a fresh one has measured one of them
-    again, and `recheck_fault` what came out differently.
+    that some of them were measured in a forked process, `fresh` holds what fresh ones have measured again, and
+    `recheck_fault` says what came out differently.
     """
 
     event: str
@@ -65,7 +65,7 @@ class Member(Struct):
     violation: str = ""
     verdict: str = ""
     forked: bool = False
-    rechecked: bool = False
+    fresh: dict[int, float] = {}
     recheck_fault: str = ""
 
     @property
@@ -196,6 +196,7 @@ class SearchState:
         for member in self.members.values():
             member.shelf[self.key] = member.scores
             member.scores = member.shelf.pop(key, {})
+            member.fresh = {}
         self._floors[self.key] = (self.measured, self.noise)
         self.measured, self.noise = self._floors.pop(key, (None, None))
         self.key = key
@@ -260,12 +261,12 @@ class SearchState:
     def _recheck(self, event: Event, member: Member, seed: int, body: TrialFinished) -> None:
         """Compare a fresh run with the one that it repeats."""
         member.evidence.append(event.id)
-        member.rechecked = True
         if body.failure is not None:
             member.recheck_fault = f"a fresh process failed: {body.failure.reason}: {body.failure.message}"
         elif seed in member.scores:
-            fresh = body.metrics[self.problem.objective.metric]
-            member.recheck_fault = recheck_fault(member.scores[seed], fresh, self.noise)
+            member.fresh[seed] = body.metrics[self.problem.objective.metric]
+            member.recheck_fault = recheck_fault(member.scores, member.fresh, self.noise)
+            self._check_constraints(member, body)
 
     def _fail(self, member: Member, failure: str) -> None:
         if member is self.baseline:
@@ -313,9 +314,10 @@ class SearchState:
         """Sharpen the noise floor by the replicates of what was promoted, unless the evaluator is declared exact.
 
         Candidates that lost do not count: many are erratic, and their spread says nothing of the incumbent's.
-        They count only as the first sign that an evaluator taken for deterministic is not.
+        They count only as the first sign that an evaluator taken for deterministic is not; what a fresh process
+        could not repeat is no sign of it, and would widen what the next recheck allows.
         """
-        if self.noise is None or self.study.policy.deterministic is True:
+        if self.noise is None or self.study.policy.deterministic is True or member.recheck_fault:
             return
         if promoted or self.noise.deterministic:
             self.noise = pool(self.noise, [tuple(member.scores.values())])

@@ -85,16 +85,20 @@ class FunctionExecutor:
 
     def _run(self, request: TrialRequest, evaluator: EvaluatorProcess) -> Outcome:
         theirs = self._theirs(request)
-        zygote = None if request.fresh else self._warm.zygote()
+        zygote, lost_ms = None if request.fresh else self._warm.zygote(), 0
         if zygote is not None:
             with suppress(ZygoteBrokenError):
                 candidate = CandidateProcess(ForkStarter(zygote, self._interpreter), theirs)
                 outcome = self._play(request, evaluator, candidate, zygote.arena, "fork")
                 if zygote.served_well():
                     return _charged(outcome, self._warm.served())
+                lost_ms = outcome.resources.cpu_ms
         with folders.trial_folder(self._work_dir) as folder:
             candidate = CandidateProcess(FreshStarter(self._sandbox, self._interpreter, folder), theirs)
-            return self._play(request, evaluator, candidate, folder, "fresh")
+            outcome = self._play(request, evaluator, candidate, folder, "fresh")
+        if zygote is not None and not outcome.ok:
+            self._warm.excuse()
+        return _charged(outcome, lost_ms)
 
     def _play(
         self, request: TrialRequest, evaluator: EvaluatorProcess, candidate: Callee, folder: Path, execution: Execution

@@ -3,14 +3,20 @@
 Rules:
     1. What decided comes first: time, flood, then how the process ended.
     2. The tree is dead before anything is judged.
+    3. Its input is a copy that nobody can change: a program may open its own descriptors again, for writing too,
+       through /proc/self/fd, and would reach the evaluator's file.
 
-Data flow: Confinement, stdin -> Child -> `run_program` -> Ended.
+Data flow: Confinement, stdin -> sealed copy -> Child -> `run_program` -> Ended.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 from msgspec import Struct
 
@@ -63,7 +69,7 @@ def run_program(sandbox: Sandbox, confinement: Confinement, stdin: Path, pump: P
 
 def _start(sandbox: Sandbox, confinement: Confinement, stdin: Path) -> Child:
     keep = 1024 * confinement.limits.output_kb
-    with stdin.open("rb") as given:
+    with _unchangeable(stdin) as given:
 
         def starter(_pipe: int, stdout: int, stderr: int) -> ConfinedProcess:
             return sandbox.start(confinement, stdin=given.fileno(), stdout=stdout, stderr=stderr)
@@ -71,6 +77,25 @@ def _start(sandbox: Sandbox, confinement: Confinement, stdin: Path) -> Child:
         child = Child(starter, lambda descriptor: Tail(descriptor, keep))
     child.inbox.close()
     return child
+
+
+def _unchangeable(path: Path) -> BinaryIO:
+    """Open a file's bytes for reading so that no process can write them.
+
+    Source: memfd_create(2) and its seals. Systems other than Linux have neither them nor /proc/self/fd as a way
+    back to a file.
+    """
+    if sys.platform != "linux":
+        return path.open("rb")
+    import fcntl  # noqa: PLC0415 - Windows lacks it
+
+    copy = os.fdopen(os.memfd_create("stdin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "w+b")
+    with path.open("rb") as original:
+        shutil.copyfileobj(original, copy)
+    copy.seek(0)
+    seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+    fcntl.fcntl(copy.fileno(), fcntl.F_ADD_SEALS, seals)
+    return copy
 
 
 def _watch(child: Child, confinement: Confinement, pump: Pump, deadline: float) -> Failure | None:

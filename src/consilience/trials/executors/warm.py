@@ -80,6 +80,15 @@ class Warm:
         started, self._uncharged_ms = self._uncharged_ms, 0
         return started
 
+    def excuse(self) -> None:
+        """Replace a broken warm process without a mark against forking.
+
+        The candidate that broke it failed in a process of its own too. Otherwise a few such candidates in a row
+        would end forking, or the study, for all that come after them.
+        """
+        if self._zygote is not None and self._zygote.broken:
+            self.close()
+
     def close(self) -> None:
         """End the warm process."""
         if self._zygote is not None:

@@ -165,6 +165,7 @@ class Zygote:
         return sandbox.start(confinement, stdin=control.fileno(), stdout=log, stderr=log)
 
     def _start_line(self, sandbox: Sandbox, plan: Plan) -> dict[str, Any]:
+        own = str(self.arena / "program"), str(self.arena / "scratch")
         return {
             "path": plan.interpreter.path,
             "prefix": plan.interpreter.prefix,
@@ -172,7 +173,7 @@ class Zygote:
             "launcher": str(Path(LAUNCHER).parent),
             "arena": str(self.arena),
             "links": home_links(plan.grants, Path.home()),
-            "confine": fork_settings(sandbox.interpreter, (str(HARNESS), *plan.grants.readable), str(self.arena)),
+            "confine": fork_settings(sandbox.interpreter, (str(HARNESS), *plan.grants.readable), own),
         }
 
     def _hear(self, seconds: float) -> Word:

@@ -6,7 +6,8 @@ Rules:
     1. Nothing secret and nothing of a candidate ever enters this process: a child can read its whole memory.
        The candidate's files come by the child's own channel, after the fork.
     2. A child gets three descriptors and no other: no control socket, nothing of this process's.
-    3. One child at a time, and what it wrote is gone before the next: a folder that cannot be emptied ends us.
+    3. A child writes in its scratch folder only; the folder above, which outlives it, it cannot open.
+    4. One child at a time, and what it wrote is gone before the next: a folder that cannot be emptied ends us.
 
 Data flow: start packet -> imports -> {ready} -> packets with three descriptors -> fork -> {started} + pidfd
     -> child ends -> {status, cpu_us, memory_kb}.
@@ -74,17 +75,26 @@ def _prepare_confinement(start: dict[str, Any]) -> Confine:
     programs = [launcher.make_program(bytes.fromhex(text)) for text in settings["filters"]]
     launcher.limit({"with-parent": ["1"]})  # makes what the children's calls need, and ends us with the recorder
 
-    def enter() -> None:
+    def bind() -> None:
         launcher.limit({"with-parent": ["1"]})
-        if opened:
-            launcher.enter_ruleset(opened + launcher.open_rules(settings["own_rules"]))
+        _close_all_but({descriptor for _rights, descriptor in opened})
 
-    def limit(rlimits: list[str]) -> None:
+    def confine(rlimits: list[str]) -> None:
+        launcher.enter_ruleset(opened + launcher.open_rules(settings["own_rules"]))
         launcher.limit({"rlimit": rlimits})
         for program in programs:
             launcher.enter_filter(program)
 
-    return enter, limit
+    return bind, confine
+
+
+def _close_all_but(kept: set[int]) -> None:
+    """Close every descriptor beyond the first three but these."""
+    low = STREAMS
+    for descriptor in sorted(kept):
+        os.closerange(low, descriptor)
+        low = descriptor + 1
+    os.closerange(low, HIGHEST_DESCRIPTOR)
 
 
 def _load(start: dict[str, Any]) -> None:
@@ -130,17 +140,16 @@ def _become_candidate(control: socket.socket, descriptors: list[int], start: dic
     """Confine this child and serve the candidate. Never returns."""
     code = FAILED
     try:
-        enter, limit = confine
-        enter()
+        bind, finish = confine
         control.detach()
         for number, descriptor in enumerate(descriptors):
             os.dup2(descriptor, number)
-        os.closerange(STREAMS, HIGHEST_DESCRIPTOR)
+        bind()
         receive, send = harness_wire.open_channel()
         first = receive()
         if first is not None:
             _make_places(start["arena"], first.pop("files"), start["links"])
-            limit(first.pop("rlimit"))
+            finish(first.pop("rlimit"))  # after its files were written: from here on they can only be read
             _forget(first["own_modules"])
             code = 1  # from here on what goes wrong is the candidate's
             harness_candidate.serve(first, receive, send)

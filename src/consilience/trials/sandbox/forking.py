@@ -34,19 +34,20 @@ class ForkSettings(Struct, frozen=True):
     filters: tuple[str, ...]
 
 
-def fork_settings(interpreter: Interpreter, readable: tuple[str, ...], arena: str) -> ForkSettings:
+def fork_settings(interpreter: Interpreter, readable: tuple[str, ...], own: tuple[str, str]) -> ForkSettings:
     """Return the settings.
 
     Args:
         interpreter: whose files may be read.
         readable: what else may be read.
-        arena: the folder that may be written.
+        own: two folders that each child makes for itself before it is confined: one to read, one to write.
     """
     rules = [(path, READ) for path in (*interpreter.readable, *SYSTEM_FACTS, *readable)]
-    rules += [*((path, DEVICE) for path in DEVICES), (arena, WRITE)]
+    rules += [(path, DEVICE) for path in DEVICES]
+    program, scratch = own
     profile = FilterProfile(may_fork=False, may_exec=False)
     return ForkSettings(
         rules=tuple(f"{rights}:{path}" for path, rights in rules),
-        own_rules=tuple(f"{READ}:{path}" for path in OWN_FACTS),
+        own_rules=(*(f"{READ}:{path}" for path in (*OWN_FACTS, program)), f"{WRITE}:{scratch}"),
         filters=(build_filter(profile, platform.machine()).hex(),),
     )

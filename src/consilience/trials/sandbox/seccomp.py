@@ -5,7 +5,8 @@ Rules:
     2. A call newer than the list gets ENOSYS, so that libc falls back to an older one; so does clone3, whose
        flags a filter cannot see. A foreign architecture is killed.
     3. Limits, priority and processors are one's own business: calls that take a process id get 0, oneself.
-    4. Pure: the same profile and machine give the same bytes.
+    4. Nobody takes a lease on a file: it makes everyone else who opens the file wait, outside as well.
+    5. Pure: the same profile and machine give the same bytes.
 
 Data flow: FilterProfile -> instructions -> bytes -> bubblewrap's ``--seccomp`` or the launcher's prctl.
 
@@ -54,13 +55,17 @@ _EMPTY_PATH_FLAGS = {"newfstatat": 3, "statx": 2}  # which argument holds the fl
 _TIOCSTI = 0x5412
 _TIOCLINUX = 0x541C
 
+_COMMAND_TYPE = 0xFF00  # the letter of an ioctl, uapi asm-generic/ioctl.h
+_FILE_COMMANDS = (0x6600, 0x5800, 0x7600)  # "f", "X" and "v": flags, attributes and versions, uapi linux/fs.h
+_LEASES = (1024, 1040)  # F_SETLEASE and F_SETDELEG of fcntl, uapi linux/fcntl.h
+
 _PR_SET_PDEATHSIG = 1
 _SIGKILL = 9
 
 _CHECKED = frozenset(
     {
         *("clone", "clone3", "fork", "vfork", "execve", "execveat", "socketpair", "ioctl"),
-        *("prlimit64", "setpriority", "sched_setaffinity", "prctl"),
+        *("prlimit64", "setpriority", "sched_setaffinity", "prctl", "fcntl"),
     }
 )
 _MARKS = (
@@ -122,16 +127,18 @@ def _socketpair_body() -> list[Instruction]:
     ]
 
 
-def _ioctl_body() -> list[Instruction]:
-    """Everything but typing into a terminal."""
-    return [
-        _argument(1),
-        (_JUMP_EQUAL, 0, 1, _TIOCSTI),
-        _return(_EPERM),
-        (_JUMP_EQUAL, 0, 1, _TIOCLINUX),
-        _return(_EPERM),
-        _return(_ALLOW),
-    ]
+def _refusing_body(index: int, values: Iterable[int]) -> list[Instruction]:
+    """Everything but these values of one argument."""
+    refused = [part for value in values for part in ((_JUMP_EQUAL, 0, 1, value), _return(_EPERM))]
+    return [_argument(index), *refused]
+
+
+def _ioctl_body(profile: FilterProfile) -> list[Instruction]:
+    """Everything but typing into a terminal; for a called candidate, but marks on files too."""
+    body = _refusing_body(1, (_TIOCSTI, _TIOCLINUX))
+    if not profile.may_fork:
+        body += [(_AND, 0, 0, _COMMAND_TYPE), *_refusing_body(1, _FILE_COMMANDS)[1:]]
+    return [*body, _return(_ALLOW)]
 
 
 def _zero_body(*indices: int) -> list[Instruction]:
@@ -164,7 +171,8 @@ def _checked_calls(profile: FilterProfile, column: int) -> Iterator[Instruction]
         "execve": execute,
         "execveat": execute,
         "socketpair": _socketpair_body(),
-        "ioctl": _ioctl_body(),
+        "ioctl": _ioctl_body(profile),
+        "fcntl": [*_refusing_body(1, _LEASES), _return(_ALLOW)],
         "prlimit64": _zero_body(0),
         "setpriority": _zero_body(0, 1),  # PRIO_PROCESS is 0; 0 of PRIO_USER would be every process of the user
         "sched_setaffinity": _zero_body(0),
