@@ -154,9 +154,12 @@ def test_on_macos_the_level_is_wasm_where_its_canaries_hold(monkeypatch: pytest.
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
     monkeypatch.setattr(probe, "inspect_interpreter", lambda _: INTERPRETER)
     monkeypatch.setattr(probe, "run_wasm_canaries", lambda sandbox, _: (probe.Canary(name="all", held=True),))
+    compiled: list[WasmTools] = []
+    monkeypatch.setattr(probe, "compiled_module", compiled.append)
     found = probe.probe_sandboxes(PYTHON, tools=Tools(wasm=FOUND))
     assert found.level == "wasm"
     assert probe.open_sandbox(found).level == "wasm"
+    assert compiled == [FOUND], "before the first trial, which has no time for it"
     probe.require_level(found, "wasm")
     with pytest.raises(IsolationError, match="enforces isolation level 'wasm'"):
         probe.require_level(found, "strong")
