@@ -102,14 +102,13 @@ class Zygote:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`, with the process
         self._process: ConfinedProcess | None = None
         try:
-            self._process = self._start(sandbox, plan, theirs)
+            with theirs:  # held open here, it would keep an early end from being seen
+                self._process = self._start(sandbox, plan, theirs)
             self._control.send(msgspec.json.encode(self._start_line(sandbox, plan)))
             self.start_cpu_ms = self._await_ready()
         except BaseException:  # an interrupt too must leave nothing behind
             self.close()
             raise
-        finally:
-            theirs.close()
 
     def fork(self, stdin: int, stdout: int, stderr: int) -> ForkedProcess:
         """Fork a candidate's process with these three descriptors and no other.
@@ -183,7 +182,7 @@ class Zygote:
             "path": plan.interpreter.path,
             "prefix": plan.interpreter.prefix,
             "preload": plan.preload,
-            "launcher": str(Path(LAUNCHER).parent),
+            "launcher": LAUNCHER,
             "arena": str(self.arena),
             "links": home_links(plan.grants, Path.home()),
             "confine": fork_settings(sandbox.interpreter, (str(HARNESS), *plan.grants.readable), own),
