@@ -21,7 +21,9 @@ from consilience.core.study import ExecutionPolicy
 from consilience.testing.trivial import LIMITS, artifact, openevolve_problem, request, split_problem
 from consilience.trials.executors.factory import make_executor
 from consilience.trials.executors.function import FunctionExecutor
+from consilience.trials.executors.interpreters import inspect_interpreter
 from consilience.trials.executors.warm import preloads
+from consilience.trials.executors.zygote import Plan, Zygote, ZygoteBrokenError
 from consilience.trials.sandbox.confinement import ConfinedProcess, Confinement
 from consilience.trials.sandbox.probe import strongest_sandbox, unsafe_sandbox
 
@@ -390,3 +392,22 @@ def test_parameters_alone_are_never_said_to_be_forked(make: Make) -> None:
     assert outcome.isolation.execution == executor.isolation.execution == "fresh", (
         "nothing would be gained by a recheck"
     )
+
+
+class Ending:
+    """A sandbox in which every program ends at once."""
+
+    level = "strong"
+    interpreter = property(lambda _self: sandbox(sys.executable).interpreter)
+
+    def start(self, confinement: Confinement, **streams: int) -> ConfinedProcess:
+        argv = (sys.executable, "-c", "raise SystemExit('it cannot start')")
+        return sandbox(sys.executable).start(msgspec.structs.replace(confinement, argv=argv), **streams)
+
+
+def test_a_warm_process_that_ends_early_is_seen_at_once(tmp_path: Path) -> None:
+    plan = Plan(interpreter=inspect_interpreter(sys.executable), limits=LIMITS)
+    started = time.monotonic()
+    with pytest.raises(ZygoteBrokenError, match="it cannot start"):
+        Zygote(Ending(), plan, tmp_path / "work")
+    assert time.monotonic() - started < 10, "not after all the time that imports may take"

@@ -170,7 +170,7 @@ class Zygote:
             "path": plan.interpreter.path,
             "prefix": plan.interpreter.prefix,
             "preload": plan.preload,
-            "launcher": str(Path(LAUNCHER).parent),
+            "launcher": LAUNCHER,
             "arena": str(self.arena),
             "links": home_links(plan.grants, Path.home()),
             "confine": fork_settings(sandbox.interpreter, (str(HARNESS), *plan.grants.readable), own),
