@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from consilience.core.bodies import HiveFounded
-from consilience.core.errors import JournalError, NotFoundError, TamperedError
+from consilience.core.errors import JournalError, TamperedError
 from consilience.core.events import Event, payload_bytes
 from consilience.core.ports import Clock, Signer, Verifier
 from consilience.journal.device import FeedMark, WriterLock, claim_feed
@@ -248,15 +248,3 @@ class Journal(JournalReader):
         self._after = ()  # only the first event after opening names what it builds on; `prev` carries it on
         for view in self._views:
             view.apply(event)
-
-
-def find_event(events: Iterable[Event], prefix: str) -> Event:
-    """Return the one event whose id starts with `prefix`.
-
-    Raises:
-        NotFoundError: none does, or several do.
-    """
-    found = [event for event in events if event.id.startswith(prefix)]
-    if len(found) != 1:
-        raise NotFoundError(f"{len(found)} events have an id that starts with {prefix!r}", hint="see `consilience log`")
-    return found[0]

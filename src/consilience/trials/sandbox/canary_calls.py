@@ -28,6 +28,8 @@ _GET_KEYRING, _PROCESS_KEYRING = 0, -2
 _IO_PROCESS, _IO_BEST_EFFORT = 1, 2 << 13
 _NICE = 1
 _PR_SET_PDEATHSIG = 1
+_FCNTL = 25 if _ARM else 72
+_SET_LEASE, _WRITE_LEASE = 1024, 1  # F_SETLEASE, F_WRLCK
 _ANY_FLAGS = 0xFFFFFFFF
 _REFUSED = (errno.EPERM, errno.EACCES, errno.ESRCH, errno.ENOSYS)
 
@@ -124,6 +126,13 @@ def end_with_parent_undone(_places: dict[str, str]) -> str:
     return "need not die with its parent any more"
 
 
+def file_lease(places: dict[str, str]) -> str:
+    """Take a lease on a file, which makes whoever opens it wait for us."""
+    with open(os.environ.get("TMPDIR", places["work"]) + "/leased", "w") as file:  # noqa: PTH123
+        _raise(_error(_FCNTL, file.fileno(), _SET_LEASE, _WRITE_LEASE))
+    return "took a lease on a file"
+
+
 def _answers(code: int) -> str:
     if code in _REFUSED:
         return ""
@@ -163,6 +172,7 @@ ATTEMPTS = (
     pin_outside,
     ioprio_outside,
     end_with_parent_undone,
+    file_lease,
     io_uring,
     bpf,
     keyctl,
