@@ -33,6 +33,12 @@ def write_outside(places: dict[str, str]) -> str:
     return "wrote a file"
 
 
+def mark_outside(places: dict[str, str]) -> str:
+    """Change the times of a file outside, which needs no right to open it."""
+    os.utime(places["file"])
+    return "changed the times of a file"
+
+
 def _connect(family: int, kind: int, address: str | tuple[str, int]) -> str:
     with socket.socket(family, kind) as connection:
         connection.settimeout(1)
@@ -153,6 +159,7 @@ def exec_denied(_places: dict[str, str]) -> str:
 ATTEMPTS = (
     read_outside,
     write_outside,
+    mark_outside,
     tcp_loopback,
     udp_loopback,
     unix_abstract,
