@@ -12,6 +12,8 @@ from pathlib import Path
 
 from sandbox_bench import Bench, at_all, bench, root
 
+from consilience.trials.sandbox.proctree import start_ticks
+
 __all__ = ["bench", "root"]  # fixtures
 
 ROUNDS = 24
@@ -80,3 +82,23 @@ def test_we_are_killed_while_it_starts(bench: Bench, root: Path) -> None:
             time.sleep(rng.random() * LONGEST_START)
             process.kill()
     assert gone(root)
+
+
+def test_decoys_of_canaries_end_with_whoever_set_them() -> None:
+    code = (
+        "import time\n"
+        "from consilience.trials.sandbox.canary_ground import canary_ground\n"
+        "with canary_ground() as ground:\n"
+        "    print(ground.places['decoys'], flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as setter:
+        assert setter.stdout is not None
+        decoys = [int(pid) for pid in setter.stdout.readline().split()]
+        assert decoys
+        setter.kill()
+        assert setter.stdout.read() == "", "nobody holds its output open"
+    deadline = time.monotonic() + 10
+    while (left := [pid for pid in decoys if start_ticks(pid) is not None]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert left == []

@@ -26,7 +26,7 @@ from consilience.trials.executors.folders import remove
 from consilience.trials.harness import HARNESS, script_arguments
 
 _SHARED = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run", "/run/lock")  # noqa: S108 - looked into, not used
-_LIVES = "import time\nwhile True:\n    time.sleep(60)\n"
+_LIVES = "import sys\nsys.stdin.read()\n"  # until we end, however we end
 _LIMITS = ("RLIMIT_NOFILE", "RLIMIT_AS", "RLIMIT_CPU")
 _TEXT = "a file of this machine's user"
 _VARIABLE = "CANARY_SECRET"
@@ -60,8 +60,7 @@ class Ground:
     def close(self) -> None:
         """End and close what was made."""
         os.environ.pop(_VARIABLE, None)
-        self._victim.kill()
-        self._victim.wait()
+        self._end_victim()
         self._sockets.close()
 
     @property
@@ -123,13 +122,19 @@ class Ground:
             self._own = _state(os.getpid())
         if _state(self._victim.pid) != self._state:
             yield "it reached a process outside"
-            self._victim.kill()
-            self._victim.wait()
+            self._end_victim()
             self._victim = self._start_victim()
 
     def _start_victim(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-I", "-S", "-c", _LIVES]
-        return subprocess.Popen(command, env={_VARIABLE: self._token}, stdin=subprocess.DEVNULL)  # noqa: S603
+        null = subprocess.DEVNULL
+        return subprocess.Popen(  # noqa: S603 - a fixed program
+            command, env={_VARIABLE: self._token}, stdin=subprocess.PIPE, stdout=null, stderr=null
+        )
+
+    def _end_victim(self) -> None:
+        with self._victim:  # closes its pipe and waits
+            self._victim.kill()
 
 
 class _Sockets:

@@ -24,7 +24,7 @@ from msgspec import Struct
 from consilience.core.errors import EnvironmentLacksError
 from consilience.trials.sandbox.root import SPARE_USER
 
-_SLEEPER = ("/bin/sleep", "600")
+_SLEEPER = ("/bin/cat",)  # ends with us, however we end: its input does
 _SHARED = ("/tmp", "/dev/shm", "/run")  # noqa: S108 - where an attempt that is killed may have left a folder
 
 
@@ -99,7 +99,15 @@ def _decoys(stack: ExitStack) -> str:
 def _decoy(stack: ExitStack, user: int | None) -> int:
     try:
         process = subprocess.Popen(  # noqa: S603 - a fixed command of the system
-            _SLEEPER, user=user, group=user, extra_groups=None if user is None else [], start_new_session=True, env={}
+            _SLEEPER,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
+            start_new_session=True,
+            env={},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
     except OSError as error:
         hint = "Install coreutils: the canaries need a process to aim at."
