@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import resource
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -94,7 +95,8 @@ def test_a_node_script_runs_in_strong(run: Run) -> None:
     outcome = run(("node", "solve.js"), "solve.js", NODE)
     assert outcome.metrics["score"] == 1.0, outcome
     assert (outcome.isolation.level, outcome.isolation.domain) == ("strong", "split")
-    assert 10 < outcome.metrics["memory_mb"] < LIMITS.memory_mb
+    ours_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # counted for a child until it runs its own
+    assert 10 < outcome.metrics["memory_mb"] < max(LIMITS.memory_mb, ours_mb + 1)
 
 
 @needs_cc
