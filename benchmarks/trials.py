@@ -70,7 +70,7 @@ def run_trials(way: str, count: int) -> list[float]:
                 outcome = executor.run(request(CANDIDATE, seed=seed))
                 seconds.append(time.perf_counter() - started)
                 if outcome.metrics != {"score": 1.0 + seed} or outcome.isolation.execution != execution:
-                    raise SystemExit(f"{way}: {outcome}")
+                    raise RuntimeError(f"{way}: {outcome}")  # a SystemExit would be lost in the pool
         finally:
             executor.close()
     return seconds[1:]

@@ -78,7 +78,8 @@ def _prepare_confinement(start: dict[str, Any]) -> Confine:
         _close_all_but({descriptor for _rights, descriptor in opened})
 
     def confine(rlimits: list[str]) -> None:
-        launcher.enter_ruleset(opened + launcher.open_rules(settings["own_rules"]))
+        if opened:
+            launcher.enter_ruleset(opened + launcher.open_rules(settings["own_rules"]))
         launcher.limit({"rlimit": rlimits})
         for program in programs:
             launcher.enter_filter(program)
