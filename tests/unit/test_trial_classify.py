@@ -78,3 +78,8 @@ def test_text_is_capped() -> None:
     assert last_line("a\nb\n  \n") == "b"
     assert len(joined_log({"candidate": "x" * 10**6, "evaluator": "y" * 10**6})) <= LOG_CHARACTERS + 50
     assert joined_log({"candidate": " \n", "evaluator": "words\n"}) == "[evaluator]\nwords\n"
+
+
+def test_a_tree_that_was_ended_for_its_memory_says_so_however_large_we_are_ourselves() -> None:
+    ended = Exit(code=0, signal=9, cpu_ms=10, memory_kb=600_000, inherited_kb=900_000, overran="memory")
+    assert ended_badly(ended, Limits(memory_mb=512), "").reason == "memory"

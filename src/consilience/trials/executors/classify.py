@@ -48,7 +48,7 @@ def ended_badly(exit_: Exit, limits: Limits, log: str) -> Failure:
     if number == signal.SIGXCPU or (number == signal.SIGKILL and exit_.cpu_ms >= NEAR_CPU * 1000 * limits.cpu_seconds):
         return Failure(reason="cpu_limit", message=f"used up its {limits.cpu_seconds:g} s of CPU time")
     near_memory = exit_.memory_kb >= NEAR_MEMORY * 1024 * limits.memory_mb
-    if number and near_memory and exit_.memory_kb > exit_.inherited_kb:
+    if exit_.overran == "memory" or (number and near_memory and exit_.memory_kb > exit_.inherited_kb):
         message = f"killed by {signal_name(number)} at its limit of {limits.memory_mb} MB"
         return Failure(reason="memory", message=message)
     if number == signal.SIGSYS:
