@@ -15,6 +15,21 @@ from typing import Literal
 
 from msgspec import Struct
 
+from consilience.core.bodies_identity import (
+    BeliefHeld,
+    ControllerNamed,
+    IdentityCreated,
+    KeyCertified,
+    KeyRevoked,
+    KeyRotated,
+)
+from consilience.core.bodies_journal import (
+    BlobsErased,
+    CheckpointSigned,
+    ExcisionWithdrawn,
+    FeedOpened,
+    ResultExcised,
+)
 from consilience.core.hypothesis import Hypothesis
 from consilience.core.outcome import Failure, Isolation, Resources
 from consilience.core.ports import Phase
@@ -211,4 +226,15 @@ Body = (
     | EpochClosed
     | RecordImported
     | ArtifactApplied
+    | IdentityCreated
+    | KeyRotated
+    | KeyCertified
+    | KeyRevoked
+    | ControllerNamed
+    | BeliefHeld
+    | ResultExcised
+    | ExcisionWithdrawn
+    | BlobsErased
+    | CheckpointSigned
+    | FeedOpened
 )

@@ -18,8 +18,12 @@ Tree::
     |  |- DamagedError               journal_damaged        3
     |  |- NewerFormatError           journal_newer          4
     |  |- LockedError                journal_locked         4
-    |  `- NotFoundError              not_found              2
+    |  |- NotFoundError              not_found              2
+    |  |- ForeignEventError          event_refused          3
+    |  `- ExcisionError              excision_refused       1
     |- IdentityError                 identity               4
+    |- ProofError                    proof_invalid          3
+    |- RetentionError                retention_refused      1
     |- EnvironmentLacksError         environment            4
     |  `- IsolationError             isolation_unavailable  4
     |- HoldoutError                  holdout_refused        1
@@ -127,6 +131,32 @@ class NotFoundError(JournalError):
 
     kind = "not_found"
     exit_code = EXIT_USAGE
+
+
+class ForeignEventError(JournalError):
+    """Events that were to be taken in do not hold; nothing of them was stored. Names the first bad one."""
+
+    kind = "event_refused"
+    exit_code = EXIT_VERIFICATION
+
+
+class ExcisionError(JournalError):
+    """This author may not excise that event, or there is nothing to excise or to withdraw."""
+
+    kind = "excision_refused"
+
+
+class ProofError(ConsilienceError):
+    """A proof, checkpoint or cosignature does not hold."""
+
+    kind = "proof_invalid"
+    exit_code = EXIT_VERIFICATION
+
+
+class RetentionError(ConsilienceError):
+    """The policy keeps these blobs for longer."""
+
+    kind = "retention_refused"
 
 
 class IdentityError(ConsilienceError):

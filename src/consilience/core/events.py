@@ -17,6 +17,8 @@ from msgspec import Struct
 from consilience.core.canonical import canonical_bytes, sha256_hex
 
 EVENT_VERSION = 1
+_IDENTITY_HIVE = b"consilience identity "
+_HIVE_CHARACTERS = 32
 
 
 class Payload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,3 +67,8 @@ def read_payload(payload: bytes) -> Payload:
         msgspec.DecodeError: not a payload (msgspec.ValidationError is one of these).
     """
     return msgspec.json.decode(payload, type=Payload)
+
+
+def identity_hive(did: str) -> str:
+    """Return the hive that an identity's own events are in: it follows from the DID, so that anyone finds it."""
+    return sha256_hex(_IDENTITY_HIVE + did.encode())[:_HIVE_CHARACTERS]

@@ -69,6 +69,10 @@ class Policy(Struct, frozen=True, kw_only=True):
             unit; what lies beyond it is quarantined as implausible. None is no bound.
         allow_gpu: whether trials may be given a device of the machine.
         holdout_queries: how often the holdout may be asked over the life of the study.
+        excision_roles: roles of the hive whose members may excise results of others; authors may always excise
+            their own.
+        retention_days: how long logs and other erasable blobs are kept at least; `retain` refuses to erase younger
+            ones. None is no lower limit.
     """
 
     minimum_isolation: IsolationLevel = "strong"
@@ -81,6 +85,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     bound: float | None = None
     allow_gpu: bool = False
     holdout_queries: int = 20
+    excision_roles: tuple[str, ...] = ("owner",)
+    retention_days: int | None = None
 
 
 class StudySettings(Struct, frozen=True, kw_only=True):

@@ -15,11 +15,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from msgspec.structs import replace
+
 from consilience.core.bodies import HiveFounded
-from consilience.core.errors import JournalError, TamperedError
+from consilience.core.errors import ForeignEventError, JournalError, TamperedError
 from consilience.core.events import Event, payload_bytes
 from consilience.core.ports import Clock, Signer, Verifier
 from consilience.journal.device import FeedMark, WriterLock, claim_feed
+from consilience.journal.excision import standing_events
 from consilience.journal.feed import FeedHead, Row, check_row, next_payload, read_event
 from consilience.journal.kinds import kind_named
 from consilience.journal.order import canonical_order
@@ -88,6 +91,10 @@ class JournalReader:
     def events(self, hive: str, *, to: int | None = None) -> list[Event]:
         """Return a hive's events in canonical fold order, up to local position `to`."""
         return canonical_order(self.arrivals(hive=hive, to=to))
+
+    def standing(self, hive: str, *, to: int | None = None) -> list[Event]:
+        """Return what views fold: a hive's events in canonical order, without what was excised."""
+        return standing_events(self.events(hive, to=to))
 
     def check_tail(self, verifier: Verifier) -> None:
         """Check hash and signature of the latest events: what a reader does before it shows anything.
@@ -195,6 +202,26 @@ class Journal(JournalReader):
         self._store.add(self._row(event))
         self._advance(event)
         return event
+
+    def take(self, rows: Iterable[Row], verifier: Verifier) -> int:
+        """Take in events of other feeds, causes first; return how many were new. `commit` makes them durable.
+
+        Raises:
+            ForeignEventError: one of them does not hold; those before it wait in the open group.
+        """
+        taken = 0
+        for row in rows:
+            fault = check_row(row, verifier)
+            if fault:
+                raise ForeignEventError(
+                    f"event {row.id[:12]} of feed {row.feed[:8]}: {fault}", hint="get the events from another peer"
+                )
+            if not self._store.holds(row.id):
+                self._store.begin()
+                self._store.add(replace(row, position=self._position))
+                self._position += 1
+                taken += 1
+        return taken
 
     def put(self, data: bytes) -> str:
         """Keep a blob with the open group and return its hash."""

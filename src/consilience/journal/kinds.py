@@ -18,6 +18,8 @@ import msgspec
 from msgspec import Struct
 
 from consilience.core import bodies
+from consilience.core import bodies_identity as identity
+from consilience.core import bodies_journal as records
 from consilience.core.errors import JournalError
 from consilience.core.problem import Problem
 
@@ -26,7 +28,11 @@ VERSION_FIELD = "version_of_body"
 
 
 class Kind(Struct, frozen=True, kw_only=True):
-    """One kind of event. Field names point into the body; a field holds one event id or a list of them."""
+    """One kind of event. Field names point into the body; a field holds one event id or a list of them.
+
+    `blobs` names the fields that hold names of blobs; those of `erasable`, a part of them, are salted and may be
+    erased by `consilience retain`.
+    """
 
     name: str
     body: type[Any]
@@ -35,6 +41,7 @@ class Kind(Struct, frozen=True, kw_only=True):
     rests_on: tuple[str, ...] = ()
     mentions: tuple[str, ...] = ()
     blobs: tuple[str, ...] = ()
+    erasable: tuple[str, ...] = ()
 
 
 KINDS: tuple[Kind, ...] = (
@@ -49,14 +56,26 @@ KINDS: tuple[Kind, ...] = (
         body=bodies.TrialFinished,
         rests_on=("started",),
         blobs=("log", "feedback", "environment"),
+        erasable=("log", "feedback"),
     ),
     Kind(name="trial.cancelled", body=bodies.TrialCancelled, rests_on=("started",)),
     Kind(name="noise.measured", body=bodies.NoiseMeasured, rests_on=("trials",)),
     Kind(name="verdict.reached", body=bodies.VerdictReached, rests_on=("candidate", "trials"), mentions=("incumbent",)),
     Kind(name="phase.switched", body=bodies.PhaseSwitched),
     Kind(name="epoch.closed", body=bodies.EpochClosed, mentions=("heads",)),
-    Kind(name="record.imported", body=bodies.RecordImported, blobs=("source",)),
+    Kind(name="record.imported", body=bodies.RecordImported, blobs=("source",), erasable=("source",)),
     Kind(name="artifact.applied", body=bodies.ArtifactApplied, mentions=("proposed",)),
+    Kind(name="identity.created", body=identity.IdentityCreated),
+    Kind(name="key.rotated", body=identity.KeyRotated, mentions=("previous",)),
+    Kind(name="key.certified", body=identity.KeyCertified),
+    Kind(name="key.revoked", body=identity.KeyRevoked),
+    Kind(name="controller.named", body=identity.ControllerNamed),
+    Kind(name="belief.held", body=identity.BeliefHeld, rests_on=("supports", "contradicts")),
+    Kind(name="result.excised", body=records.ResultExcised, mentions=("target",)),
+    Kind(name="excision.withdrawn", body=records.ExcisionWithdrawn, mentions=("excision",)),
+    Kind(name="blobs.erased", body=records.BlobsErased),
+    Kind(name="checkpoint.signed", body=records.CheckpointSigned),
+    Kind(name="feed.opened", body=records.FeedOpened),
 )
 
 BY_NAME: Mapping[str, Kind] = {kind.name: kind for kind in KINDS}

@@ -129,6 +129,10 @@ class Store:
         if self._run(query, _values(row)).rowcount != 1:
             raise DamagedError(f"{self.path} did not take an event", hint=_MEND_DAMAGED)
 
+    def holds(self, event: str) -> bool:
+        """Tell whether an event is here."""
+        return bool(self._fetch("SELECT 1 FROM event WHERE id = ?", (event,)))
+
     def put(self, data: bytes) -> str:
         """Keep the bytes and return their hash; keeping them twice is keeping them once."""
         name = sha256_hex(data)

@@ -25,6 +25,11 @@ class UserPlaces(Struct, frozen=True, kw_only=True):
     cache: Path
 
     @property
+    def soul(self) -> Path:
+        """The folder of the identity's own journal."""
+        return self.key.with_name("soul")
+
+    @property
     def leases(self) -> Path:
         """The table of leases on devices, shared by all of the user's runs."""
         return self.marks.with_name("gpu-leases.sqlite")

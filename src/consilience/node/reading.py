@@ -20,6 +20,7 @@ from consilience.core.bodies import HiveFounded
 from consilience.core.errors import NotFoundError
 from consilience.core.problem import Problem
 from consilience.identity.keys import EnvelopeVerifier
+from consilience.journal.excision import standing_events
 from consilience.journal.journal import JOURNAL_NAME, JournalReader, View
 from consilience.journal.views.budget import BudgetView
 from consilience.journal.views.leaderboard import LeaderboardView
@@ -64,10 +65,11 @@ class StudyReader:
         self.run_state = RunStateView()
         self.search = SearchState(self.problem)
         self.events = journal.events(hive, to=to)
+        standing = standing_events(self.events)
         views: tuple[View, ...] = (
             self.trials, self.board, self.lineage, self.budget, self.run_state, self.search,
         )  # fmt: skip
-        for event in self.events:
+        for event in standing:
             for view in views:
                 view.apply(event)
 

@@ -23,6 +23,7 @@ from consilience.core.ports import Clock, LoadedProblem, Proposer
 from consilience.core.problem import problem_id
 from consilience.core.study import Policy, Spend, StudySettings
 from consilience.identity.keystore import load_or_create
+from consilience.journal.excision import standing_events
 from consilience.journal.journal import Journal, fold
 from consilience.journal.views.run_state import RunStateView
 from consilience.journal.views.trials import TrialsView
@@ -134,7 +135,7 @@ class Session:
     def _enter(self, did: str, marks: Path, policy: Policy) -> None:
         identifier = problem_id(self.loaded.problem)
         hive = self.journal.hive_of(identifier)
-        events = self.journal.enter(hive or Journal.new_hive(), marks)
+        events = standing_events(self.journal.enter(hive or Journal.new_hive(), marks))
         for view in (self.state, self.run_state, self.trials):
             fold(view, events)
             self.journal.follow(view)
