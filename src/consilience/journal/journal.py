@@ -11,21 +11,24 @@ Data flow: body -> append -> views and store; store -> `events` -> canonical ord
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from msgspec.structs import replace
-
 from consilience.core.bodies import HiveFounded
-from consilience.core.errors import ForeignEventError, JournalError, TamperedError
+from consilience.core.bodies_journal import FeedOpened
+from consilience.core.errors import JournalError, TamperedError
 from consilience.core.events import Event, payload_bytes
 from consilience.core.ports import Clock, Signer, Verifier
 from consilience.journal.device import FeedMark, WriterLock, claim_feed
 from consilience.journal.excision import standing_events
-from consilience.journal.feed import FeedHead, Row, check_row, next_payload, read_event
+from consilience.journal.feed import FeedHead, Row, advance, check_row, next_payload, read_event
+from consilience.journal.gathering import ordered
+from consilience.journal.intake import take_in
 from consilience.journal.kinds import kind_named
-from consilience.journal.order import canonical_order
+from consilience.journal.order import Ordered
+from consilience.journal.queries import own_heads
+from consilience.journal.spending import SpendingFeed
 from consilience.journal.store import Durability, Store
 
 JOURNAL_NAME = "journal.db"
@@ -89,8 +92,12 @@ class JournalReader:
             yield read_event(row.payload, row.jws)
 
     def events(self, hive: str, *, to: int | None = None) -> list[Event]:
-        """Return a hive's events in canonical fold order, up to local position `to`."""
-        return canonical_order(self.arrivals(hive=hive, to=to))
+        """Return a hive's events that count, and its identities', in canonical order, up to local position `to`."""
+        return self.ordered(hive, to=to).events
+
+    def ordered(self, hive: str, *, to: int | None = None) -> Ordered:
+        """Return the same events with the proofs against authors in quarantine, and what does not count."""
+        return ordered(self._store, hive, to)
 
     def standing(self, hive: str, *, to: int | None = None) -> list[Event]:
         """Return what views fold: a hive's events in canonical order, without what was excised."""
@@ -131,7 +138,10 @@ class Journal(JournalReader):
         self._head: FeedHead | None = None
         self._after: tuple[str, ...] = ()
         self._mark: FeedMark | None = None
+        self._marks: Path | None = None
+        self._spending: SpendingFeed | None = None
         self._views: list[View] = []
+        self._open = False
 
     @classmethod
     def create(cls, folder: Path, signer: Signer, clock: Clock, durability: Durability = "full") -> Journal:
@@ -159,21 +169,26 @@ class Journal(JournalReader):
             raise
 
     def enter(self, hive: str, marks: Path) -> list[Event]:
-        """Start writing in a hive and return its events in fold order."""
+        """Start writing in a hive and return its events that count, in fold order."""
         events = self.events(hive)
-        tips = {(e.fields.author, e.fields.feed): e for e in sorted(events, key=lambda e: e.fields.seq)}
-        mine = {feed: tip.fields.seq for (author, feed), tip in tips.items() if author == self._signer.did}
-        self._mark = claim_feed(marks, mine, f"{hive} {self._store.path.resolve()}")
-        own = tips.pop((self._signer.did, self._mark.feed), None)
-        self._head = FeedHead(
-            hive=hive,
-            author=self._signer.did,
-            feed=self._mark.feed,
-            seq=own.fields.seq if own else -1,
-            id=own.id if own else None,
-        )
-        self._after = tuple(event.id for event in tips.values())
+        self._marks = marks
+        feed = self._claim(hive)
+        tips = {(e.fields.hive, e.fields.author, e.fields.feed): e.id for e in events}
+        tips.pop((hive, self._signer.did, feed), None)
+        self._after = tuple(tips.values())
         return events
+
+    def _claim(self, hive: str) -> str:
+        """Take a feed that this device may extend, or a new one. One that forks is never extended."""
+        if self._marks is None:
+            raise JournalError("no hive was entered")
+        heads = own_heads(self._store, hive, self._signer.did, spending=False)
+        whole = {feed: head for feed, head in heads.items() if head is not None}
+        seqs = {feed: head.seq for feed, head in whole.items()}
+        self._mark = claim_feed(self._marks, seqs, f"{hive} {self._store.path.resolve()}")
+        feed = self._mark.feed
+        self._head = whole.get(feed) or FeedHead(hive=hive, author=self._signer.did, feed=feed)
+        return feed
 
     @staticmethod
     def new_hive() -> str:
@@ -192,36 +207,57 @@ class Journal(JournalReader):
         """
         if self._head is None:
             raise JournalError("no hive was entered")
-        payload = next_payload(self._head, body, at=self._clock.now_ms(), after=self._after)
-        try:
-            data = payload_bytes(payload)
-        except ValueError as error:
-            raise JournalError(f"{payload.kind}: {error}") from error
-        event = read_event(data, self._signer.sign(data))  # views see what a replay will see, to the last bit
-        self._store.begin()
-        self._store.add(self._row(event))
-        self._advance(event)
-        return event
+        event = self._sign(self._head, body, self._after)
+        self._head = advance(self._head, event)
+        self._after = ()  # only the first event after opening names what it builds on; `prev` carries it on
+        return self._show(event)
 
-    def take(self, rows: Iterable[Row], verifier: Verifier) -> int:
-        """Take in events of other feeds, causes first; return how many were new. `commit` makes them durable.
+    def open_spending(self, device: str) -> None:
+        """Get ready to spend: take up this author's spending feed in the hive, or open it. One for ever.
 
         Raises:
-            ForeignEventError: one of them does not hold; those before it wait in the open group.
+            JournalError: no hive was entered, or the feed is another device's, ends before what this device wrote, or
+                forks; a second one would be equivocation.
         """
-        taken = 0
-        for row in rows:
-            fault = check_row(row, verifier)
-            if fault:
-                raise ForeignEventError(
-                    f"event {row.id[:12]} of feed {row.feed[:8]}: {fault}", hint="get the events from another peer"
-                )
-            if not self._store.holds(row.id):
-                self._store.begin()
-                self._store.add(replace(row, position=self._position))
-                self._position += 1
-                taken += 1
-        return taken
+        if self._head is None or self._marks is None:
+            raise JournalError("no hive was entered")
+        self._spending = SpendingFeed.claim(self._store, self._head, self._marks)
+        if self._spending.head.seq < 0:
+            self.spend(FeedOpened(spending=True, device=device))
+
+    def spend(self, body: Any) -> Event:
+        """Sign one event of the spending feed; else as `append`.
+
+        Raises:
+            JournalError: `open_spending` was not called; else as `append`.
+        """
+        if self._spending is None:
+            raise JournalError("no spending feed is open", hint="call open_spending first")
+        event = self._sign(self._spending.head, body, (self._head.id,) if self._head and self._head.id else ())
+        self._spending.head = advance(self._spending.head, event)
+        return self._show(event)
+
+    def take(self, rows: Iterable[Row], verifier: Verifier, blobs: Mapping[str, bytes] | None = None) -> int:
+        """Take in events that others wrote, whole or not at all; return how many were new. `commit` makes them durable.
+
+        Views that follow see nothing of them: fold anew. Where they go on in the feed that is written here (a copy of
+        this device wrote them), that feed is left for a new one.
+
+        Raises:
+            ForeignEventError: one of them does not hold; nothing was stored.
+            JournalError: own events wait for `commit`.
+        """
+        if self._open:
+            raise JournalError("own events wait to be committed", hint="commit before taking in events")
+        taken = take_in(self._store, rows, blobs or {}, verifier, position=self._position)
+        self._position += len(taken.rows)
+        head = self._head
+        mine = [(row.hive, row.author, row.feed) for row in taken.rows]
+        if head is not None and self._mark is not None and (head.hive, head.author, head.feed) in mine:
+            self._mark.release()
+            self._after = (head.id,) if head.id else ()
+            self._claim(head.hive)
+        return len(taken.rows)
 
     def put(self, data: bytes) -> str:
         """Keep a blob with the open group and return its hash."""
@@ -235,8 +271,11 @@ class Journal(JournalReader):
     def commit(self) -> None:
         """Acknowledge: make everything appended since the last commit durable."""
         self._store.commit()
+        self._open = False
         if self._mark is not None and self._head is not None:
             self._mark.move(self._head.seq)
+        if self._spending is not None:
+            self._spending.move()
 
     def tip(self) -> str | None:
         """Return the id of this feed's latest event, None before the first."""
@@ -247,6 +286,8 @@ class Journal(JournalReader):
         super().close()
         if self._mark is not None:
             self._mark.release()
+        if self._spending is not None:
+            self._spending.release()
         self._lock.release()
 
     def _row(self, event: Event) -> Row:
@@ -263,15 +304,20 @@ class Journal(JournalReader):
             jws=event.jws,
         )
 
-    def _advance(self, event: Event) -> None:
+    def _sign(self, head: FeedHead, body: Any, after: tuple[str, ...]) -> Event:
+        payload = next_payload(head, body, at=self._clock.now_ms(), after=after)
+        try:
+            data = payload_bytes(payload)
+        except ValueError as error:
+            raise JournalError(f"{payload.kind}: {error}") from error
+        event = read_event(data, self._signer.sign(data))  # views see what a replay will see, to the last bit
+        self._store.begin()
+        self._store.add(self._row(event))
+        return event
+
+    def _show(self, event: Event) -> Event:
         self._position += 1
-        self._head = FeedHead(
-            hive=event.fields.hive,
-            author=event.fields.author,
-            feed=event.fields.feed,
-            seq=event.fields.seq,
-            id=event.id,
-        )
-        self._after = ()  # only the first event after opening names what it builds on; `prev` carries it on
+        self._open = True
         for view in self._views:
             view.apply(event)
+        return event

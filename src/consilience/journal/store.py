@@ -133,6 +133,10 @@ class Store:
         """Tell whether an event is here."""
         return bool(self._fetch("SELECT 1 FROM event WHERE id = ?", (event,)))
 
+    def has_blob(self, name: str) -> bool:
+        """Tell whether a blob is here."""
+        return bool(self._fetch("SELECT 1 FROM blob WHERE name = ?", (name,)))
+
     def put(self, data: bytes) -> str:
         """Keep the bytes and return their hash; keeping them twice is keeping them once."""
         name = sha256_hex(data)
@@ -180,6 +184,10 @@ class Store:
                 yield Row(**dict(zip(Row.__struct_fields__, found, strict=True)))
         except sqlite3.DatabaseError as error:
             raise _explain(self.path, error) from error
+
+    def select(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
+        """Return what a read-only query finds (`journal.queries`)."""
+        return self._fetch(query, values)
 
     def tail(self, count: int) -> list[Row]:
         """Return the latest rows, oldest first."""

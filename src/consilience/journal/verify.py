@@ -15,10 +15,14 @@ from msgspec import Struct
 
 from consilience.core.bodies import HiveFounded
 from consilience.core.errors import DamagedError, JournalError, NotFoundError
+from consilience.core.events import Event
 from consilience.core.ports import Verifier
 from consilience.journal.device import Mark
 from consilience.journal.feed import FeedHead, Row, advance, check_link, check_row, read_event
+from consilience.journal.gathering import all_proofs
 from consilience.journal.kinds import BY_NAME, references, specification_blobs
+from consilience.journal.quarantine import Proof
+from consilience.journal.queries import place_of
 from consilience.journal.store import Store
 
 
@@ -41,7 +45,8 @@ class VerifyReport(Struct, frozen=True, kw_only=True):
     """What was checked, and the first fault found (None: everything holds).
 
     A journal that holds is whole and unchanged since its authors signed it. Who may be believed is another
-    question: compare `authors` with the DIDs that you know.
+    question: compare `authors` with the DIDs that you know. `quarantined` are proofs that authors signed two
+    histories: the events of such a proof hold, and are kept because they do.
     """
 
     events: int
@@ -49,6 +54,7 @@ class VerifyReport(Struct, frozen=True, kw_only=True):
     blobs: int
     authors: tuple[str, ...]
     fault: Fault | None
+    quarantined: tuple[Proof, ...] = ()
 
 
 class _Checker:
@@ -73,9 +79,10 @@ class _Checker:
         key = (row.hive, row.author, row.feed)
         head = self.heads.get(key) or FeedHead(hive=row.hive, author=row.author, feed=row.feed)
         fault = check_link(head, event.fields)
-        if fault:
+        if not fault:
+            self.heads[key] = advance(head, event)
+        elif not self._is_branch(event):
             return fault
-        self.heads[key] = advance(head, event)
         missing = [name for name in event.fields.after if name not in self.seen]
         if missing:
             return f"it builds on event {missing[0][:12]}, which is not in the journal before it"
@@ -92,6 +99,16 @@ class _Checker:
         if not fault and isinstance(event.body, HiveFounded) and event.body.specification:
             fault = self._check_specification(event.body.specification)
         return fault
+
+    def _is_branch(self, event: Event) -> bool:
+        """Tell whether an event forks its feed, or goes on from such a fork: it holds, and is proof."""
+        fields = event.fields
+        if fields.prev is None:
+            branch = fields.seq == 0
+        else:
+            before = (fields.hive, fields.author, fields.feed, fields.seq - 1)
+            branch = fields.prev in self.seen and place_of(self._store, fields.prev) == before
+        return branch
 
     def _check_specification(self, name: str) -> str:
         try:
@@ -124,7 +141,12 @@ def verify_store(store: Store, verifier: Verifier, marks: dict[str, Mark] | None
     fault = next(_faults(store, checker), None) or _lost(store, checker, marks or {})
     authors = tuple(sorted({author for _, author, _ in checker.heads}))
     return VerifyReport(
-        events=len(checker.seen), feeds=len(checker.heads), blobs=len(checker.blobs), authors=authors, fault=fault
+        events=len(checker.seen),
+        feeds=len(checker.heads),
+        blobs=len(checker.blobs),
+        authors=authors,
+        fault=fault,
+        quarantined=() if fault else all_proofs(store),
     )
 
 

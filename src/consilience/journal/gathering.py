@@ -1,0 +1,53 @@
+"""Gathering: what a hive's order is made from, out of a journal that may hold many hives.
+
+Rules:
+    1. A hive's own events, and those of the identities that signed them and of their operators.
+    2. A cause that is here in another hive holds nothing back; one that is nowhere does.
+
+Data flow: Store -> here -> `order_events` -> JournalReader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from consilience.core.bodies_journal import FeedOpened
+from consilience.core.events import Event
+from consilience.journal.causality import causes
+from consilience.journal.feed import read_event
+from consilience.journal.kinds import kind_named
+from consilience.journal.order import Ordered, order_events
+from consilience.journal.quarantine import Proof
+from consilience.journal.queries import elsewhere, identity_hives
+from consilience.journal.store import Store
+
+_FORKED = "SELECT hive, feed FROM event GROUP BY hive, feed HAVING count(*) > max(seq) + 1"
+_SPENDING = "SELECT hive FROM event WHERE kind = ? GROUP BY hive HAVING count(*) > 1"
+
+
+def ordered(store: Store, hive: str, to: int | None = None) -> Ordered:
+    """Return a hive's events in canonical order with its identities', up to local position `to`."""
+    own = list(_read(store, hive, to))
+    hives = identity_hives(store, {event.fields.author for event in own})
+    about = [event for name in hives if name != hive for event in _read(store, name, to)]
+    events = [*about, *own]
+    held = {event.id for event in events}
+    missing = {cause for event in events for cause in causes(event) if cause not in held}
+    return order_events(events, elsewhere(store, [hive, *hives], missing) if missing else frozenset())
+
+
+def _read(store: Store, hive: str, to: int | None) -> Iterator[Event]:
+    for row in store.rows(hive=hive, to=to):
+        yield read_event(row.payload, row.jws)
+
+
+def all_proofs(store: Store) -> tuple[Proof, ...]:
+    """Return the proofs against authors in every hive of a journal, in order of author.
+
+    One look at the index of feeds: only hives where a feed has more events than seqs, or where somebody spends twice,
+    are read.
+    """
+    hives = {hive for hive, *_ in store.select(_FORKED)}
+    hives |= {hive for (hive,) in store.select(_SPENDING, (kind_named(FeedOpened),))}
+    found = {proof for hive in hives for proof in ordered(store, hive).proofs}
+    return tuple(sorted(found))

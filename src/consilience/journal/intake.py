@@ -1,0 +1,217 @@
+"""Intake: events that others wrote are checked whole before any of them is stored.
+
+Rules:
+    1. One bundle is taken in whole or not at all; the first event that does not hold is named.
+    2. Each event: caps, id, signature, canonical form, columns, a body that fits its kind; then its links: `prev` one
+       seq before in the same feed, everything that it builds or rests on here or in the bundle, its blobs with it.
+    3. Unknown kinds and newer bodies are kept. A second event for one seq is kept: it is proof (`journal.quarantine`).
+    4. A hive has one genesis, and nobody but its identity writes in an identity's hive.
+    5. What is here already is passed over. A blob may be missing where a tombstone names it.
+
+Data flow: rows and blobs from a file or a peer -> here -> Store, in the open group, causes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from consilience.core.bodies import HiveFounded
+from consilience.core.bodies_identity import IdentityCreated
+from consilience.core.bodies_journal import BlobsErased
+from consilience.core.canonical import sha256_hex
+from consilience.core.errors import ForeignEventError, JournalError, NotFoundError
+from consilience.core.events import Event, event_id, identity_hive
+from consilience.core.ports import Verifier
+from consilience.journal.causality import causes, depths
+from consilience.journal.feed import Row, check_row, read_event
+from consilience.journal.kinds import BY_NAME, kind_named, references, specification_blobs
+from consilience.journal.queries import place_of
+from consilience.journal.store import Store
+
+MAX_EVENTS = 100_000  # of one call: about 200 MB of rows at the mean of a study's events; more come in several calls
+MAX_PAYLOAD = 1 << 20  # bytes; the largest event of a study so far has some thousand
+MAX_BLOB = 64 << 20  # bytes; artifacts and logs are capped far below where they are made
+_HINT = "nothing was taken in; get the events from another peer, or export them anew"
+
+
+class Taken(Struct, frozen=True, kw_only=True):
+    """What a bundle brought: the rows that were new, in the order in which they were stored, and blobs."""
+
+    rows: tuple[Row, ...]
+    blobs: int
+
+
+def take_in(
+    store: Store, rows: Iterable[Row], blobs: Mapping[str, bytes], verifier: Verifier, *, position: int
+) -> Taken:
+    """Check a bundle and add what is new of it to the store's open group.
+
+    Args:
+        store: the journal's file.
+        rows: events in any order; their positions are those of another journal and are not looked at.
+        blobs: by name; those that no new event names are passed over.
+        verifier: checks signatures.
+        position: the next local position.
+
+    Raises:
+        ForeignEventError: something does not hold; nothing was stored.
+    """
+    new = _new_rows(store, rows)
+    events = {name: _read(row, verifier) for name, row in new.items()}
+    placed = _placed(store, events)
+    _Links(store, events).check(placed)
+    kept = _blobs(store, [events[name] for name in placed], blobs)
+    if placed:
+        store.begin()
+    for name in sorted(kept):
+        store.put(blobs[name])
+    stored = tuple(replace(new[name], position=position + place) for place, name in enumerate(placed))
+    for row in stored:
+        store.add(row)
+    return Taken(rows=stored, blobs=len(kept))
+
+
+def _refuse(event: Row | Event, fault: str) -> ForeignEventError:
+    fields = event.fields if isinstance(event, Event) else event
+    return ForeignEventError(f"event {event.id[:12]} (feed {fields.feed[:8]} seq {fields.seq}): {fault}", hint=_HINT)
+
+
+def _new_rows(store: Store, rows: Iterable[Row]) -> dict[str, Row]:
+    """Return the rows that are not here yet, identities' first, so that keys are known before what they sign."""
+    new: dict[str, Row] = {}
+    for count, row in enumerate(rows):
+        if count >= MAX_EVENTS:
+            raise ForeignEventError(f"more than {MAX_EVENTS} events at once", hint="send them in several parts")
+        if len(row.payload) > MAX_PAYLOAD:
+            raise _refuse(row, f"its payload has {len(row.payload)} bytes, more than {MAX_PAYLOAD}")
+        if event_id(row.payload) != row.id:
+            raise _refuse(row, "the id is not the hash of the payload")
+        if row.id not in new and not store.holds(row.id):
+            new[row.id] = row
+    return dict(sorted(new.items(), key=lambda item: (item[1].hive != identity_hive(item[1].author), item[1].seq)))
+
+
+def _read(row: Row, verifier: Verifier) -> Event:
+    fault = check_row(row, verifier)
+    if fault:
+        raise _refuse(row, fault)
+    return read_event(row.payload, row.jws)
+
+
+class _Here:
+    """Holds what the store holds and the bundle does not bring."""
+
+    def __init__(self, store: Store, bundle: Mapping[str, Event]) -> None:
+        self._store, self._bundle = store, bundle
+        self._known: dict[str, bool] = {}
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str) or name in self._bundle:
+            return False
+        if name not in self._known:
+            self._known[name] = self._store.holds(name)
+        return self._known[name]
+
+
+def _placed(store: Store, events: Mapping[str, Event]) -> list[str]:
+    """Return the ids with causes first."""
+    here = _Here(store, events)
+    placed = list(depths(events, here))
+    if len(placed) < len(events):
+        reached = set(placed)
+        for name, event in events.items():
+            lacking = [cause for cause in causes(event) if cause not in here and cause not in events]
+            if name not in reached and lacking:
+                raise _refuse(event, f"it builds on event {lacking[0][:12]}, which is neither here nor given")
+    return placed
+
+
+class _Links:
+    """Checks of one bundle's events against what is here and what came before them."""
+
+    def __init__(self, store: Store, events: Mapping[str, Event]) -> None:
+        self._store, self._events = store, events
+        self._owners: dict[str, str] = {}
+
+    def check(self, placed: Iterable[str]) -> None:
+        """Raise for the first event whose place is wrong."""
+        genesis: dict[str, str] = {}
+        for name in placed:
+            event = self._events[name]
+            fault = self._link(event) or self._hive(event)
+            if not fault and isinstance(event.body, HiveFounded):
+                hive = event.fields.hive
+                known = genesis.setdefault(hive, name) != name or any(
+                    self._store.rows(hive=hive, kind=event.fields.kind)
+                )
+                fault = "its hive has a genesis already" if known else ""
+            if fault:
+                raise _refuse(event, fault)
+
+    def _link(self, event: Event) -> str:
+        fields = event.fields
+        if fields.prev is None:
+            return "" if fields.seq == 0 else f"seq {fields.seq} names no event before it"
+        before = self._events.get(fields.prev)
+        place = place_of(self._store, fields.prev) if before is None else _place(before)
+        if place != (fields.hive, fields.author, fields.feed, fields.seq - 1):
+            return "prev is not the event before it in its feed"
+        return ""
+
+    def _hive(self, event: Event) -> str:
+        """Return a fault where somebody else writes in an identity's own hive."""
+        hive, author = event.fields.hive, event.fields.author
+        if hive == identity_hive(author):
+            return ""
+        if hive not in self._owners:
+            created = list(self._store.rows(hive=hive, kind=kind_named(IdentityCreated)))
+            owners = [row.author for row in created if identity_hive(row.author) == hive]
+            given = [e.fields.author for e in self._events.values() if identity_hive(e.fields.author) == hive]
+            self._owners[hive] = next(iter([*owners, *given]), "")
+        return "only an identity itself writes in its hive" if self._owners[hive] else ""
+
+
+def _place(event: Event) -> tuple[str, str, str, int]:
+    fields = event.fields
+    return (fields.hive, fields.author, fields.feed, fields.seq)
+
+
+def _blobs(store: Store, events: list[Event], blobs: Mapping[str, bytes]) -> set[str]:
+    """Return the names of the given blobs that the events need and that are not here."""
+    erased = _erased(store, events)
+    kept: set[str] = set()
+    for event in events:
+        for name in _named(store, event, blobs):
+            if name in kept or name in erased or store.has_blob(name):
+                continue
+            if name not in blobs:
+                raise _refuse(event, f"its blob {name[:12]} is neither here nor given, and no tombstone names it")
+            if len(blobs[name]) > MAX_BLOB or sha256_hex(blobs[name]) != name:
+                raise _refuse(event, f"its blob {name[:12]} does not match its hash or is too large")
+            kept.add(name)
+    return kept
+
+
+def _erased(store: Store, events: list[Event]) -> set[str]:
+    """Return the blobs that tombstones name, here and in the bundle."""
+    rows = store.rows(kind=kind_named(BlobsErased))
+    held = (read_event(row.payload, row.jws) for row in rows)
+    return {name for event in (*held, *events) if isinstance(event.body, BlobsErased) for name in event.body.blobs}
+
+
+def _named(store: Store, event: Event, blobs: Mapping[str, bytes]) -> Iterator[str]:
+    kind = BY_NAME.get(event.fields.kind)
+    if kind is None or event.body is None:
+        return
+    yield from references(event.body, kind.blobs)
+    if isinstance(event.body, HiveFounded) and event.body.specification:
+        name = event.body.specification
+        try:
+            yield from specification_blobs(blobs[name] if name in blobs else store.get(name))
+        except NotFoundError:
+            return  # the lack of the specification itself has been told
+        except JournalError as error:
+            raise _refuse(event, error.message) from error
