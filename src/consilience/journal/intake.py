@@ -185,7 +185,7 @@ def _blobs(store: Store, events: list[Event], blobs: Mapping[str, bytes]) -> set
     kept: set[str] = set()
     for event in events:
         for name in _named(store, event, blobs):
-            if name in kept or name in erased or store.has_blob(name):
+            if name in kept or name in erased or store.salt_of(name) is not None:
                 continue
             if name not in blobs:
                 raise _refuse(event, f"its blob {name[:12]} is neither here nor given, and no tombstone names it")
