@@ -6,14 +6,14 @@ Rules:
        seq before in the same feed, everything that it builds or rests on here or in the bundle, its blobs with it.
     3. Unknown kinds and newer bodies are kept. A second event for one seq is kept: it is proof (`journal.quarantine`).
     4. A hive has one genesis, and nobody but its identity writes in an identity's hive.
-    5. What is here already is passed over. A blob may be missing where a tombstone names it.
+    5. What is here already is passed over. A text may be missing where a tombstone names it.
 
 Data flow: rows and blobs from a file or a peer -> here -> Store, in the open group, causes first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -37,6 +37,13 @@ MAX_BLOB = 64 << 20  # bytes; artifacts and logs are capped far below where they
 _HINT = "nothing was taken in; get the events from another peer, or export them anew"
 
 
+class Blob(Struct, frozen=True, kw_only=True):
+    """Bytes with the salt that their name hashes too; the salt is empty where they may never be erased."""
+
+    data: bytes
+    salt: bytes = b""
+
+
 class Taken(Struct, frozen=True, kw_only=True):
     """What a bundle brought: the rows that were new, in the order in which they were stored, and blobs."""
 
@@ -44,34 +51,56 @@ class Taken(Struct, frozen=True, kw_only=True):
     blobs: int
 
 
-def take_in(
-    store: Store, rows: Iterable[Row], blobs: Mapping[str, bytes], verifier: Verifier, *, position: int
-) -> Taken:
-    """Check a bundle and add what is new of it to the store's open group.
+class Intake:
+    """Takes one bundle into a store's open group, in one part or, where it is long, in several.
 
-    Args:
-        store: the journal's file.
-        rows: events in any order; their positions are those of another journal and are not looked at.
-        blobs: by name; those that no new event names are passed over.
-        verifier: checks signatures.
-        position: the next local position.
-
-    Raises:
-        ForeignEventError: something does not hold; nothing was stored.
+    A part that is refused stores nothing of itself; whoever takes several rolls the group back.
     """
-    new = _new_rows(store, rows)
-    events = {name: _read(row, verifier) for name, row in new.items()}
-    placed = _placed(store, events)
-    _Links(store, events).check(placed)
-    kept = _blobs(store, [events[name] for name in placed], blobs)
-    if placed:
-        store.begin()
-    for name in sorted(kept):
-        store.put(blobs[name])
-    stored = tuple(replace(new[name], position=position + place) for place, name in enumerate(placed))
-    for row in stored:
-        store.add(row)
-    return Taken(rows=stored, blobs=len(kept))
+
+    def __init__(self, store: Store, verifier: Verifier, position: int) -> None:
+        self._store = store
+        self._verifier = verifier
+        self._position = position
+        self._absent: dict[str, Event] = {}
+
+    def take(self, rows: Iterable[Row], blobs: Mapping[str, Blob], *, is_last: bool = True) -> Taken:
+        """Check a part and add what is new of it.
+
+        Args:
+            rows: events in any order, their causes here or in this part; their positions are not looked at.
+            blobs: by name; those that no new event names are passed over.
+            is_last: whether no tombstone can follow that explains why a text is missing.
+
+        Raises:
+            ForeignEventError: something does not hold; nothing of this part was stored.
+        """
+        new = _new_rows(self._store, rows)
+        events = {name: _read(row, self._verifier) for name, row in new.items()}
+        placed = _placed(self._store, events)
+        _Links(self._store, events).check(placed)
+        bundle = [events[name] for name in placed]
+        kept, absent = _blobs(self._store, bundle, blobs)
+        self._absent |= absent
+        if is_last:
+            self._explain_absent(bundle)
+        return self._add([new[name] for name in placed], [blobs[name] for name in sorted(kept)])
+
+    def _explain_absent(self, bundle: list[Event]) -> None:
+        erased = _erased(self._store, bundle) if self._absent else set()
+        for name, event in self._absent.items():
+            if name not in erased:
+                raise _refuse(event, f"its text {name[:12]} is neither here nor given, and no tombstone names it")
+
+    def _add(self, rows: list[Row], blobs: list[Blob]) -> Taken:
+        if rows:
+            self._store.begin()
+        for blob in blobs:
+            self._store.put(blob.data, blob.salt)
+        stored = tuple(replace(row, position=self._position + place) for place, row in enumerate(rows))
+        for row in stored:
+            self._store.add(row)
+        self._position += len(stored)
+        return Taken(rows=stored, blobs=len(blobs))
 
 
 def _refuse(event: Row | Event, fault: str) -> ForeignEventError:
@@ -179,20 +208,31 @@ def _place(event: Event) -> tuple[str, str, str, int]:
     return (fields.hive, fields.author, fields.feed, fields.seq)
 
 
-def _blobs(store: Store, events: list[Event], blobs: Mapping[str, bytes]) -> set[str]:
-    """Return the names of the given blobs that the events need and that are not here."""
-    erased = _erased(store, events)
+def _blobs(store: Store, events: list[Event], blobs: Mapping[str, Blob]) -> tuple[set[str], dict[str, Event]]:
+    """Return the names of the given blobs that the events need and that are not here, and of texts that lack."""
     kept: set[str] = set()
+    absent: dict[str, Event] = {}
     for event in events:
+        texts = _texts(event)
         for name in _named(store, event, blobs):
-            if name in kept or name in erased or store.salt_of(name) is not None:
+            if name in kept or name in absent or store.salt_of(name) is not None:
                 continue
-            if name not in blobs:
-                raise _refuse(event, f"its blob {name[:12]} is neither here nor given, and no tombstone names it")
-            if len(blobs[name]) > MAX_BLOB or sha256_hex(blobs[name]) != name:
-                raise _refuse(event, f"its blob {name[:12]} does not match its hash or is too large")
-            kept.add(name)
-    return kept
+            blob = blobs.get(name)
+            if blob is None and name in texts:
+                absent[name] = event
+            elif blob is None:
+                raise _refuse(event, f"its blob {name[:12]} is neither here nor given")
+            elif len(blob.data) > MAX_BLOB or sha256_hex(blob.salt + blob.data) != name:
+                raise _refuse(event, f"its blob {name[:12]} does not match its hash, or is too large")
+            else:
+                kept.add(name)
+    return kept, absent
+
+
+def _texts(event: Event) -> tuple[str, ...]:
+    """Return the names of blobs that may have been erased."""
+    kind = BY_NAME.get(event.fields.kind)
+    return references(event.body, kind.erasable) if kind is not None and event.body is not None else ()
 
 
 def _erased(store: Store, events: list[Event]) -> set[str]:
@@ -202,16 +242,26 @@ def _erased(store: Store, events: list[Event]) -> set[str]:
     return {name for event in (*held, *events) if isinstance(event.body, BlobsErased) for name in event.body.blobs}
 
 
-def _named(store: Store, event: Event, blobs: Mapping[str, bytes]) -> Iterator[str]:
+def _named(store: Store, event: Event, blobs: Mapping[str, Blob]) -> Iterator[str]:
+    try:
+        yield from named_blobs(event, lambda name: blobs[name].data if name in blobs else store.get(name))
+    except NotFoundError:
+        return  # the lack of the specification itself has been told
+    except JournalError as error:
+        raise _refuse(event, error.message) from error
+
+
+def named_blobs(event: Event, read: Callable[[str], bytes]) -> Iterator[str]:
+    """Yield the names of the blobs that belong to an event, those that a specification names included.
+
+    `read` returns a specification; it is asked after its name was yielded.
+
+    Raises:
+        JournalError: the specification cannot be read.
+    """
     kind = BY_NAME.get(event.fields.kind)
     if kind is None or event.body is None:
         return
     yield from references(event.body, kind.blobs)
     if isinstance(event.body, HiveFounded) and event.body.specification:
-        name = event.body.specification
-        try:
-            yield from specification_blobs(blobs[name] if name in blobs else store.get(name))
-        except NotFoundError:
-            return  # the lack of the specification itself has been told
-        except JournalError as error:
-            raise _refuse(event, error.message) from error
+        yield from specification_blobs(read(event.body.specification))

@@ -24,7 +24,7 @@ from consilience.journal.device import FeedMark, WriterLock, claim_feed
 from consilience.journal.excision import standing_events
 from consilience.journal.feed import FeedHead, Row, advance, check_row, next_payload, read_event
 from consilience.journal.gathering import ordered
-from consilience.journal.intake import take_in
+from consilience.journal.intake import Blob, Intake
 from consilience.journal.kinds import kind_named
 from consilience.journal.order import Ordered
 from consilience.journal.queries import own_heads
@@ -237,7 +237,7 @@ class Journal(JournalReader):
         self._spending.head = advance(self._spending.head, event)
         return self._show(event)
 
-    def take(self, rows: Iterable[Row], verifier: Verifier, blobs: Mapping[str, bytes] | None = None) -> int:
+    def take(self, rows: Iterable[Row], verifier: Verifier, blobs: Mapping[str, Blob] | None = None) -> int:
         """Take in events that others wrote, whole or not at all; return how many were new. `commit` makes them durable.
 
         Views that follow see nothing of them: fold anew. Where they go on in the feed that is written here (a copy of
@@ -249,7 +249,7 @@ class Journal(JournalReader):
         """
         if self._open:
             raise JournalError("own events wait to be committed", hint="commit before taking in events")
-        taken = take_in(self._store, rows, blobs or {}, verifier, position=self._position)
+        taken = Intake(self._store, verifier, self._position).take(rows, blobs or {})
         self._position += len(taken.rows)
         head = self._head
         mine = [(row.hive, row.author, row.feed) for row in taken.rows]
