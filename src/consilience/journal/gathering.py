@@ -18,11 +18,11 @@ from consilience.journal.feed import read_event
 from consilience.journal.kinds import kind_named
 from consilience.journal.order import Ordered, order_events
 from consilience.journal.quarantine import Proof
-from consilience.journal.queries import elsewhere, identity_hives
+from consilience.journal.queries import all_hives, elsewhere, hive_authors, identity_hives
 from consilience.journal.store import Store
 
-_FORKED = "SELECT hive, feed FROM event GROUP BY hive, feed HAVING count(*) > max(seq) + 1"
-_SPENDING = "SELECT hive FROM event WHERE kind = ? GROUP BY hive HAVING count(*) > 1"
+_FORKED = "SELECT 1 FROM event WHERE hive = ? GROUP BY feed HAVING count(*) > max(seq) + 1 LIMIT 1"
+_SPENDING = "SELECT 1 FROM event WHERE kind = ? AND hive = ? LIMIT 1 OFFSET 1"
 
 
 def ordered(store: Store, hive: str, to: int | None = None) -> Ordered:
@@ -41,13 +41,19 @@ def _read(store: Store, hive: str, to: int | None) -> Iterator[Event]:
         yield read_event(row.payload, row.jws)
 
 
-def all_proofs(store: Store) -> tuple[Proof, ...]:
-    """Return the proofs against authors in every hive of a journal, in order of author.
+def proofs(store: Store, hive: str) -> tuple[Proof, ...]:
+    """Return the proofs against authors that hold in a hive, in order of author.
 
-    One look at the index of feeds: only hives where a feed has more events than seqs, or where somebody spends twice,
-    are read.
+    One look at the index of feeds; the events are read only where a feed has more of them than seqs, or where more
+    than one spending feed was opened.
     """
-    hives = {hive for hive, *_ in store.select(_FORKED)}
-    hives |= {hive for (hive,) in store.select(_SPENDING, (kind_named(FeedOpened),))}
-    found = {proof for hive in hives for proof in ordered(store, hive).proofs}
-    return tuple(sorted(found))
+    hives = [hive, *identity_hives(store, hive_authors(store, hive))]
+    suspect = any(
+        store.select(_FORKED, (name,)) or store.select(_SPENDING, (kind_named(FeedOpened), name)) for name in hives
+    )
+    return ordered(store, hive).proofs if suspect else ()
+
+
+def all_proofs(store: Store) -> tuple[Proof, ...]:
+    """Return the proofs against authors in every hive of a journal, in order of author."""
+    return tuple(sorted({proof for hive in all_hives(store) for proof in proofs(store, hive)}))

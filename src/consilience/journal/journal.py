@@ -23,10 +23,11 @@ from consilience.core.ports import Clock, Signer, Verifier
 from consilience.journal.device import FeedMark, WriterLock, claim_feed
 from consilience.journal.excision import standing_events
 from consilience.journal.feed import FeedHead, Row, advance, check_row, next_payload, read_event
-from consilience.journal.gathering import ordered
+from consilience.journal.gathering import ordered, proofs
 from consilience.journal.intake import Blob, Intake
 from consilience.journal.kinds import kind_named
 from consilience.journal.order import Ordered
+from consilience.journal.quarantine import Proof
 from consilience.journal.queries import own_heads
 from consilience.journal.spending import SpendingFeed
 from consilience.journal.store import Durability, Store
@@ -98,6 +99,10 @@ class JournalReader:
     def ordered(self, hive: str, *, to: int | None = None) -> Ordered:
         """Return the same events with the proofs against authors in quarantine, and what does not count."""
         return ordered(self._store, hive, to)
+
+    def proofs(self, hive: str) -> tuple[Proof, ...]:
+        """Return why authors in a hive are in quarantine; reads no events where nobody is."""
+        return proofs(self._store, hive)
 
     def standing(self, hive: str, *, to: int | None = None) -> list[Event]:
         """Return what views fold: a hive's events in canonical order, without what was excised."""

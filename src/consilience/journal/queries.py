@@ -20,6 +20,15 @@ from consilience.journal.kinds import kind_named
 from consilience.journal.store import Store
 
 
+def all_hives(store: Store) -> list[str]:
+    """Return the ids of the hives in a journal, sorted."""
+    found: list[str] = []
+    query = "SELECT hive FROM event WHERE hive > ? ORDER BY hive LIMIT 1"
+    while rows := store.select(query, (found[-1] if found else "",)):
+        found.append(rows[0][0])
+    return found
+
+
 def feed_ids(store: Store, hive: str) -> list[str]:
     """Return the ids of a hive's feeds, sorted."""
     found: list[str] = []
@@ -103,3 +112,9 @@ def elsewhere(store: Store, hives: Iterable[str], names: Iterable[str]) -> froze
     """Return which of these events are here, but in none of the hives. One look-up for each name."""
     inside = set(hives)
     return frozenset(name for name in names if (place := place_of(store, name)) is not None and place[0] not in inside)
+
+
+def hive_authors(store: Store, hive: str) -> set[str]:
+    """Return who writes in a hive: one look-up for each feed."""
+    query = "SELECT author FROM event WHERE hive = ? AND feed = ? AND seq = 0"
+    return {author for feed in feed_ids(store, hive) for (author,) in store.select(query, (hive, feed))}

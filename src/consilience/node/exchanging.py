@@ -29,6 +29,7 @@ from consilience.journal.quarantine import Proof
 from consilience.journal.store import Store
 from consilience.node.places import hide_from_git
 
+JOURNAL_LINES = "journal.jsonl"  # a file of this name holds a journal, where other .jsonl files hold trials
 _SQLITE = b"SQLite format 3\x00"  # https://sqlite.org/fileformat.html, section 1.3
 
 

@@ -88,7 +88,7 @@ class StudyReader:
         journal = JournalReader.open(state)
         try:
             journal.check_tail(EnvelopeVerifier())
-            hive, genesis = _find_hive(journal, state, problem)
+            hive, genesis = find_hive(journal, state, problem)
             return cls(journal, hive, genesis, to)
         except BaseException:
             journal.close()
@@ -146,14 +146,23 @@ class StudyReader:
         self.close()
 
 
-def _find_hive(journal: JournalReader, state: Path, problem: str) -> tuple[str, HiveFounded]:
+def find_hive(journal: JournalReader, state: Path, problem: str) -> tuple[str, HiveFounded]:
+    """Return the hive of the problem that was founded last among those whose id begins so, with its genesis.
+
+    Where several hives work on one problem (another's journal was taken in), it is the one that was here first, which
+    is also the one that a run goes on with.
+
+    Raises:
+        NotFoundError: there is none.
+    """
     hives = journal.hives()
     fitting = [(hive, genesis) for hive, genesis in hives.items() if genesis.problem.startswith(problem)]
     if not fitting:
         known = ", ".join(genesis.problem[:12] for genesis in hives.values()) or "none"
         hint = "a changed evaluator, data or limit makes another problem: undo that, or `consilience run` it first"
         raise NotFoundError(f"{state} has no trials of problem {problem[:12]!r} (it has: {known})", hint=hint)
-    return fitting[-1]
+    wanted = fitting[-1][1].problem
+    return next((hive, genesis) for hive, genesis in fitting if genesis.problem == wanted)
 
 
 def _is_number(name: str) -> bool:

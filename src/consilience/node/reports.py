@@ -18,6 +18,7 @@ from msgspec import Struct
 from consilience.core.artifact import Artifact
 from consilience.core.bodies import RecordImported
 from consilience.core.problem import problem_id
+from consilience.journal.quarantine import Proof
 from consilience.journal.views.leaderboard import BoardRow
 from consilience.journal.views.trials import TrialRow, VerdictRow
 from consilience.node.reading import StudyReader
@@ -26,7 +27,10 @@ from consilience.search.state import Member
 
 
 class BoardReport(Struct, frozen=True, kw_only=True):
-    """One ranking for each comparability key; candidates beyond the bound and foreign records apart."""
+    """One ranking for each comparability key; candidates beyond the bound and foreign records apart.
+
+    `authors_in_quarantine` are proofs against authors whose later results are not in the rankings.
+    """
 
     problem: str
     name: str
@@ -36,6 +40,7 @@ class BoardReport(Struct, frozen=True, kw_only=True):
     rankings: dict[str, list[BoardRow]]
     quarantined: dict[str, list[BoardRow]]
     records: list[RecordImported]
+    authors_in_quarantine: tuple[Proof, ...] = ()
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -93,6 +98,7 @@ def board(reader: StudyReader) -> BoardReport:
         rankings={key: reader.board.rows(key) for key in reader.board.keys()},  # noqa: SIM118  a method, not a dict
         quarantined={key: reader.board.quarantined(key) for key in reader.board.keys()},  # noqa: SIM118
         records=[record.body for record in reader.trials.records],
+        authors_in_quarantine=reader.journal.proofs(reader.hive),
     )
 
 

@@ -11,8 +11,9 @@ from consilience.core.ports import LoadedProblem
 from consilience.core.problem import Direction
 from consilience.interfaces.cli import options
 from consilience.interfaces.cli.output import emit
-from consilience.interfaces.text import counts, one_line, printable
-from consilience.node import upkeep
+from consilience.interfaces.text import counts, one_line, printable, quarantine_lines
+from consilience.node import exchanging, upkeep
+from consilience.node.places import state_folder
 
 
 @click.command()
@@ -24,7 +25,7 @@ def verify(folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  clic
     holds = f"{report.events} events in {feeds}, {report.blobs} blobs: every hash, signature and link holds"
     text = f"NOT VERIFIED: {printable(str(report.fault))}" if report.fault else holds
     authors = f"signed by {', '.join(report.authors)}" if report.authors else ""
-    lines = "\n".join(line for line in (text, authors) if line)
+    lines = "\n".join(line for line in (text, authors, *quarantine_lines(report.quarantined)) if line)
     emit(report, lambda console: console.print(lines, soft_wrap=True), as_json=as_json)
     return EXIT_VERIFICATION if report.fault else EXIT_DONE
 
@@ -34,7 +35,12 @@ def verify(folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  clic
 @click.option("--direction", type=click.Choice(["maximize", "minimize"]), help="Which way the metric is better.")
 @options.with_study
 def import_(file: Path, direction: Direction | None, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
-    """Take in an autoresearch results.tsv as foreign records: shown, never ranked with own trials."""
+    """Take in another's journal (.jsonl or .db), or an autoresearch results.tsv as foreign records.
+
+    A journal is checked event by event and taken in whole or not at all. Foreign records are shown, never ranked.
+    """
+    if exchanging.is_journal(file):
+        return _import_journal(file, folder, state, as_json=as_json)
     loaded = _problem_for(file, Path(folder), direction)
     settings = options.resolve_settings(loaded, {"state": state or None})
     with upkeep.open_session(loaded, settings, options.places(), options.passphrase()) as session:
@@ -42,6 +48,15 @@ def import_(file: Path, direction: Direction | None, folder: str, state: str, as
     verb = "already there" if imported.known else "imported"
     text = f"{imported.rows} rows of {one_line(imported.metric)} {verb}: {counts(imported.statuses)}"
     emit(imported, lambda console: console.print(text), as_json=as_json)
+    return EXIT_DONE
+
+
+def _import_journal(file: Path, folder: str, state: str, *, as_json: bool) -> int:
+    stated = options.resolve_settings(None, {"state": state or None}).value("state")
+    taken = exchanging.import_journal(state_folder(Path(folder), stated), file)
+    text = f"{taken.new} of {taken.events} events were new, {taken.blobs} blobs with them: every one holds"
+    lines = "\n".join([text, *quarantine_lines(taken.quarantined)])
+    emit(taken, lambda console: console.print(lines, soft_wrap=True), as_json=as_json)
     return EXIT_DONE
 
 

@@ -20,7 +20,7 @@ COMMANDS = {
     "run": "run_commands",
     "board": "study_commands",
     "show": "study_commands",
-    "log": "study_commands",
+    "log": "log_command",
     "diff": "study_commands",
     "apply": "study_commands",
     "export": "study_commands",

@@ -18,6 +18,7 @@ from consilience.core.errors import NotFoundError, ProblemError, UsageError
 from consilience.core.ports import LoadedProblem
 from consilience.core.problem import problem_id
 from consilience.interfaces.cli.output import note, warn
+from consilience.node.browsing import EventLog
 from consilience.node.places import UserPlaces, user_places
 from consilience.node.reading import StudyReader, find_state
 from consilience.node.settings import PASSPHRASE, Settings, problem_layer, read_user_file, resolve
@@ -118,6 +119,12 @@ def open_reader(folder: str, state: str, to: int | None = None) -> StudyReader:
     """Open the study that a reading command means: that of the folder's problem, else the latest one."""
     path = state_of(folder, state)
     return StudyReader.open(path, _current_problem(path), to)
+
+
+def open_log(folder: str, state: str) -> EventLog:
+    """Open the events of the study that a reading command means, without folding them."""
+    path = state_of(folder, state)
+    return EventLog.open(path, _current_problem(path))
 
 
 def _current_problem(state: Path) -> str:

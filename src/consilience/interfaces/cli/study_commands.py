@@ -1,19 +1,16 @@
-"""`board`, `show`, `log`, `diff`, `apply`, `export`, `replay`: looking at a study and taking results home."""
+"""`board`, `show`, `diff`, `apply`, `export`, `replay`: looking at a study and taking results home."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import click
 import msgspec
 from rich.console import Console
-from rich.text import Text
 
 from consilience.core.bodies import ArtifactApplied
 from consilience.core.errors import EXIT_DONE
-from consilience.core.events import Event
 from consilience.interfaces.cli import options
 from consilience.interfaces.cli.output import emit
 from consilience.interfaces.cli.showing import show_board, show_diff, show_summary, show_trial
@@ -21,11 +18,9 @@ from consilience.interfaces.text import one_line
 from consilience.node import reports
 from consilience.node.applying import Applied
 from consilience.node.applying import apply as apply_candidate
+from consilience.node.exchanging import JOURNAL_LINES, export_journal
 from consilience.node.exporting import export as export_trials
 from consilience.node.upkeep import open_session
-
-_MILLISECONDS = 1000
-_BODY, _LEAST_BODY, _BEFORE_BODY = 110, 20, 58  # columns of the body of an event, and of what stands before it
 
 
 @click.command()
@@ -48,36 +43,6 @@ def show(trial: str, folder: str, state: str, as_json: bool) -> int:  # noqa: FB
         report = reports.trial(reader, trial)
     emit(report, lambda console: show_trial(console, report), as_json=as_json)
     return EXIT_DONE
-
-
-@click.command()
-@click.option("--kind", default="", help="Only kinds that begin so, such as trial.")
-@click.option("--since", type=click.IntRange(min=0), default=0, help="Only from this place in the fold on.")
-@click.option("--tail", type=click.IntRange(min=1), help="Only the last N.")
-@options.with_study
-def log(kind: str, since: int, tail: int | None, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
-    """Print the events, oldest first."""
-    with options.open_reader(folder, state) as reader:
-        numbered = list(enumerate(reader.events))[since:]
-    chosen = [(place, event) for place, event in numbered if event.fields.kind.startswith(kind)]
-    chosen = chosen[-tail:] if tail else chosen
-    data = [_event_data(place, event) for place, event in chosen] if as_json else []
-    emit(data, lambda console: _show_events(console, chosen), as_json=as_json)
-    return EXIT_DONE
-
-
-def _event_data(place: int, event: Event) -> dict[str, Any]:
-    return {"place": place, "id": event.id, "jws": event.jws, **msgspec.to_builtins(event.fields)}
-
-
-def _show_events(console: Console, events: list[tuple[int, Event]]) -> None:
-    room = min(_BODY, max(console.width - _BEFORE_BODY, _LEAST_BODY))  # one event, one line; --json has all of it
-    for place, event in events:
-        at = datetime.fromtimestamp(event.fields.at / _MILLISECONDS, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        body = one_line(msgspec.json.encode(event.fields.body).decode(), room)
-        console.print(
-            Text(f"{place:>6} {event.id[:10]} {at} {one_line(event.fields.kind, 40):<18} {body}"), soft_wrap=True
-        )
 
 
 @click.command()
@@ -118,9 +83,19 @@ def _applied(applied: Applied) -> str:
 
 @click.command()
 @click.argument("destination", type=click.Path(path_type=Path))
+@click.option(
+    "--what",
+    type=click.Choice(["trials", "journal"]),
+    help="Trials as rows, or the journal's signed events; by default the journal for a file named journal.jsonl.",
+)
 @options.with_study
-def export(destination: Path, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
-    """Write the trials to DESTINATION: .csv, .jsonl, .parquet, or .tsv in autoresearch's form."""
+def export(destination: Path, what: Literal["trials", "journal"] | None, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
+    """Write the trials to DESTINATION (.csv, .jsonl, .parquet, or .tsv in autoresearch's form), or the journal."""
+    if (what or ("journal" if destination.name == JOURNAL_LINES else "trials")) == "journal":
+        written = export_journal(options.state_of(folder, state), destination)
+        text = one_line(f"{written.events} events and {written.blobs} blobs in {destination}", 0)
+        emit(written, lambda console: console.print(text), as_json=as_json)
+        return EXIT_DONE
     with options.open_reader(folder, state) as reader:
         rows = export_trials(reader, destination)
     data = {"file": str(destination), "rows": rows}
