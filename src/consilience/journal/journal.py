@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec.structs import replace
 
 from consilience.core.bodies import HiveFounded
-from consilience.core.errors import ForeignEventError, JournalError, TamperedError
+from consilience.core.errors import ForeignEventError, JournalError, NotFoundError, TamperedError
 from consilience.core.events import Event, payload_bytes
 from consilience.core.ports import Clock, Signer, Verifier
 from consilience.journal.device import FeedMark, WriterLock, claim_feed
@@ -109,6 +109,18 @@ class JournalReader:
                     f"event {row.position} ({row.id[:12]}): {fault}",
                     hint="`consilience verify` checks the rest; restore the journal from a backup",
                 )
+
+    def event(self, prefix: str) -> Event:
+        """Return the one event whose id begins so.
+
+        Raises:
+            NotFoundError: none does, or several do.
+        """
+        found = self._store.rows_named(prefix, 2)
+        if len(found) != 1:
+            what = f"several events begin with {prefix!r}" if found else f"no event {prefix!r}"
+            raise NotFoundError(what, hint="see `consilience log --json`")
+        return read_event(found[0].payload, found[0].jws)
 
     def blob(self, name: str) -> bytes:
         """Return a blob by its hash."""

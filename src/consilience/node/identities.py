@@ -19,7 +19,15 @@ from consilience.core.ports import Clock
 from consilience.identity.did import decode_did, peer_id, wallet_address
 from consilience.identity.key_files import KeyFile, describe
 from consilience.identity.keys import Identity
-from consilience.identity.keystore import is_unsettled, load, load_or_create, next_path, settle_rotation, witness_path
+from consilience.identity.keystore import (
+    is_unsettled,
+    load,
+    load_or_create,
+    next_path,
+    settle_rotation,
+    witness_path,
+    write_identity,
+)
 from consilience.journal.device import WriterLock
 from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME, Journal, JournalReader
 from consilience.journal.store import Store
@@ -61,6 +69,17 @@ def open_identity(places: UserPlaces, passphrase: str = "") -> Identity:
     """
     settle(places)
     return load_or_create(places.key, passphrase)
+
+
+def new_identity(places: UserPlaces, passphrase: str, clock: Clock, controller: Identity | None = None) -> None:
+    """Make a new key with its genesis.
+
+    Raises:
+        IdentityError: there is a key already, or it cannot be made.
+    """
+    if not write_identity(places.key, Identity.generate(), passphrase):
+        raise IdentityError(f"there is a key at {places.key} already", hint="name another place with --key")
+    OpenSoul(places, passphrase, clock, controller=controller).close()
 
 
 def settle(places: UserPlaces) -> None:
@@ -106,13 +125,15 @@ def public_file(places: UserPlaces) -> KeyFile:
 class OpenSoul:
     """This identity with its soul journal open for writing, genesis written: where key events are made."""
 
-    def __init__(self, places: UserPlaces, passphrase: str, clock: Clock) -> None:
+    def __init__(
+        self, places: UserPlaces, passphrase: str, clock: Clock, *, controller: Identity | None = None
+    ) -> None:
         settle(places)
         self.places = places
         self.identity = load(places.key, passphrase)
         self.journal: Journal = open_soul(places, self.identity, clock)
         try:
-            ensure_genesis(self.journal, self.identity, places.key, passphrase)
+            ensure_genesis(self.journal, self.identity, places.key, passphrase, controller=controller)
         except BaseException:
             self.journal.close()
             raise
