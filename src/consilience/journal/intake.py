@@ -75,7 +75,7 @@ class Intake:
             ForeignEventError: something does not hold; nothing of this part was stored.
         """
         new = _new_rows(self._store, rows)
-        events = {name: _read(row, self._verifier) for name, row in new.items()}
+        events = _read(new, self._verifier)
         placed = _placed(self._store, events)
         _Links(self._store, events).check(placed)
         bundle = [events[name] for name in placed]
@@ -109,7 +109,7 @@ def _refuse(event: Row | Event, fault: str) -> ForeignEventError:
 
 
 def _new_rows(store: Store, rows: Iterable[Row]) -> dict[str, Row]:
-    """Return the rows that are not here yet, identities' first, so that keys are known before what they sign."""
+    """Return the rows that are not here yet, in the order given."""
     new: dict[str, Row] = {}
     for count, row in enumerate(rows):
         if count >= MAX_EVENTS:
@@ -120,14 +120,22 @@ def _new_rows(store: Store, rows: Iterable[Row]) -> dict[str, Row]:
             raise _refuse(row, "the id is not the hash of the payload")
         if row.id not in new and not store.holds(row.id):
             new[row.id] = row
-    return dict(sorted(new.items(), key=lambda item: (item[1].hive != identity_hive(item[1].author), item[1].seq)))
+    return new
 
 
-def _read(row: Row, verifier: Verifier) -> Event:
-    fault = check_row(row, verifier)
-    if fault:
-        raise _refuse(row, fault)
-    return read_event(row.payload, row.jws)
+def _read(new: Mapping[str, Row], verifier: Verifier) -> dict[str, Event]:
+    """Check each row by itself and read it.
+
+    In the order given, which is the sender's order of arrival: there, what is said of keys comes before what they
+    sign. Where it does not, what was refused is looked at again once more is known of keys.
+    """
+    waiting = list(new.values())
+    while waiting:
+        faults = {row.id: fault for row in waiting if (fault := check_row(row, verifier))}
+        if faults and len(faults) == len(waiting):
+            raise _refuse(waiting[0], faults[waiting[0].id])
+        waiting = [row for row in waiting if row.id in faults]
+    return {name: read_event(row.payload, row.jws) for name, row in new.items()}
 
 
 class _Here:

@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 
 from consilience.core.bodies import HiveFounded
 from consilience.core.bodies_journal import FeedOpened
-from consilience.core.errors import JournalError, TamperedError
+from consilience.core.errors import JournalError, NotFoundError, TamperedError
 from consilience.core.events import Event, payload_bytes
 from consilience.core.ports import Clock, Signer, Verifier
 from consilience.journal.device import FeedMark, WriterLock, claim_feed
@@ -26,6 +26,7 @@ from consilience.journal.feed import FeedHead, Row, advance, check_row, next_pay
 from consilience.journal.gathering import ordered, proofs
 from consilience.journal.intake import Blob, Intake
 from consilience.journal.kinds import kind_named
+from consilience.journal.operators import KeyFolds
 from consilience.journal.order import Ordered
 from consilience.journal.quarantine import Proof
 from consilience.journal.queries import own_heads
@@ -55,7 +56,13 @@ def fold(view: AnyView, events: Iterable[Event]) -> AnyView:
 
 
 class JournalReader:
-    """A journal to look at. Never writes, never locks."""
+    """A journal to look at. Never writes, never locks.
+
+    `keys` makes the fold of keys by which order is told; `node` sets it. Without it certificates and rotations do not
+    count.
+    """
+
+    keys: KeyFolds | None = None
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -98,11 +105,11 @@ class JournalReader:
 
     def ordered(self, hive: str, *, to: int | None = None) -> Ordered:
         """Return the same events with the proofs against authors in quarantine, and what does not count."""
-        return ordered(self._store, hive, to)
+        return ordered(self._store, hive, to, self.keys)
 
     def proofs(self, hive: str) -> tuple[Proof, ...]:
         """Return why authors in a hive are in quarantine; reads no events where nobody is."""
-        return proofs(self._store, hive)
+        return proofs(self._store, hive, self.keys)
 
     def standing(self, hive: str, *, to: int | None = None) -> list[Event]:
         """Return what views fold: a hive's events in canonical order, without what was excised."""
@@ -121,6 +128,18 @@ class JournalReader:
                     f"event {row.position} ({row.id[:12]}): {fault}",
                     hint="`consilience verify` checks the rest; restore the journal from a backup",
                 )
+
+    def event(self, prefix: str) -> Event:
+        """Return the one event whose id begins so.
+
+        Raises:
+            NotFoundError: none does, or several do.
+        """
+        found = self._store.rows_named(prefix, 2)
+        if len(found) != 1:
+            what = f"several events begin with {prefix!r}" if found else f"no event {prefix!r}"
+            raise NotFoundError(what, hint="see `consilience log --json`")
+        return read_event(found[0].payload, found[0].jws)
 
     def blob(self, name: str) -> bytes:
         """Return a blob by its hash."""
@@ -285,6 +304,10 @@ class Journal(JournalReader):
     def tip(self) -> str | None:
         """Return the id of this feed's latest event, None before the first."""
         return self._head.id if self._head else None
+
+    def feed(self) -> str:
+        """Return the feed that this journal extends, "" before a hive was entered."""
+        return self._head.feed if self._head else ""
 
     def close(self) -> None:
         """Close the file and let others write. What was not committed is forgotten."""

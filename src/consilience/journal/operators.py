@@ -1,35 +1,52 @@
-"""Operators: whose keys are whose, from certificates in the identities' own hives.
+"""Operators: whose keys are whose, and which events no key in force signed, for whoever orders a hive.
 
 Rules:
-    1. A device or agent belongs to whoever certified it first in canonical order; everybody else to himself.
-    2. A certified key may certify others; the operator is at the end of that chain.
-    3. Pure: the same events name the same operators.
+    1. A device or agent belongs to the operator at the end of the chain of certificates; everybody else to himself.
+    2. The view of keys says both (`journal.views.keys`); it needs proofs to be checked, so `node` hands it in.
 
-Data flow: identities' events in canonical order -> `operators` -> witnesses, authority, own results.
+Data flow: identities' events in canonical order -> KeyFold -> `operators` -> witnesses, authority, own results.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
-from consilience.core.bodies_identity import KeyCertified
 from consilience.core.events import Event
 
 OperatorOf = Callable[[str], str]
 """Names the operator that a DID belongs to: whoever certified it, or itself."""
 
 
-def operators(identities: Iterable[Event]) -> OperatorOf:
-    """Return the function that names a DID's operator."""
-    certifiers: dict[str, str] = {}
-    for event in identities:
-        body = event.body
-        if isinstance(body, KeyCertified) and body.purpose != "witness" and body.key != event.fields.author:
-            certifiers.setdefault(body.key, event.fields.author)
+class KeyFold(Protocol):
+    """**Protocol:** the fold of events about keys that orders need (`journal.views.keys.KeysView`)."""
+
+    def apply(self, event: Event) -> None:
+        """Take one more event of an identity."""
+
+    def operator_of(self, key: str) -> str:
+        """Return whose device or agent a key is, "" for nobody's."""
+
+    def is_plain(self, author: str) -> bool:
+        """Tell whether nothing but the author's first key was ever in force, unrevoked."""
+
+    def void(self, events: Iterable[Event]) -> dict[str, str]:
+        """Return the events that no key in force signed, each with the reason."""
+
+    def quarantined(self) -> dict[str, str]:
+        """Return the identities whose key chain equivocates, each with the reason."""
+
+
+KeyFolds = Callable[[], KeyFold]
+"""Makes a fold that knows nothing yet."""
+
+
+def operators(keys: KeyFold | None) -> OperatorOf:
+    """Return the function that names a DID's operator; without a fold, each is its own."""
 
     def operator_of(did: str) -> str:
         seen = {did}
-        while (above := certifiers.get(did)) is not None and above not in seen:
+        while keys is not None and (above := keys.operator_of(did)) and above not in seen:
             did = above
             seen.add(did)
         return did

@@ -4,7 +4,8 @@ Rules:
     1. Facts about identities come first; then order is (epoch, causal depth, author, feed, seq). Neither arrival nor
        any clock takes part.
     2. An event whose causes are not here waits. Causes in other hives hold nothing back once they are held there.
-    3. What its author's quarantine leaves out, and what rests on that, takes no part (`journal.quarantine`).
+    3. What no key in force signed, what its author's quarantine leaves out (`journal.quarantine`), and what rests on
+       either takes no part. The first is set aside before forks are looked for.
     4. Pure; O(n log n). One feed without other causes is in order already.
 
 Data flow: held events of one hive and of its identities -> `order_events` -> views.
@@ -24,8 +25,8 @@ from consilience.core.events import Event, identity_hive
 from consilience.journal.causality import depths
 from consilience.journal.epochs import epochs
 from consilience.journal.kinds import BY_NAME, references
-from consilience.journal.operators import operators
-from consilience.journal.quarantine import Proof, fork, left_out, spendings
+from consilience.journal.operators import KeyFold, OperatorOf, operators
+from consilience.journal.quarantine import Proof, fork, left_out, rotations, spendings
 
 _hive_of = lru_cache(maxsize=4096)(identity_hive)
 
@@ -36,7 +37,7 @@ class Ordered(Struct, frozen=True, kw_only=True):
     Attributes:
         events: those that count, in canonical order, identities first.
         proofs: why authors are in quarantine, in order of author.
-        left_out: ids of what does not count because of that.
+        left_out: ids of what does not count because of that, or because no key in force signed it.
         waiting: ids of events whose causes are not here.
     """
 
@@ -56,22 +57,40 @@ def is_identity_event(event: Event) -> bool:
     return event.fields.hive == _hive_of(event.fields.author)
 
 
-def order_events(events: Iterable[Event], elsewhere: Container[str] = frozenset()) -> Ordered:
+def order_events(
+    events: Iterable[Event], elsewhere: Container[str] = frozenset(), keys: KeyFold | None = None
+) -> Ordered:
     """Order what is held of one hive and of its identities.
 
     Args:
         events: in any order; repetitions count once.
         elsewhere: ids of causes that are held in other hives.
+        keys: a fold of keys that knows nothing yet; it is fed the identities' events. Without it no certificate,
+            rotation or revocation counts.
     """
     feeds = _feeds(events)
     about = {event.id: event for feed in feeds if is_identity_event(feed[0]) for event in feed}
-    own = [feed for feed in feeds if not is_identity_event(feed[0])]
     identities, waiting = _identities(about)
-    proofs = _proofs(feeds)
-    given = _Either(about, elsewhere)
-    if not proofs and len(own) == 1 and _is_line(own[0], given):
+    void = _void(keys, identities, feeds)
+    if void:
+        feeds = [left for feed in feeds if (left := [event for event in feed if event.id not in void])]
+        identities = [event for event in identities if event.id not in void]
+    proofs = tuple(sorted([*_proofs(feeds), *(rotations(identities, keys.quarantined()) if keys else ())]))
+    own = [feed for feed in feeds if not is_identity_event(feed[0])]
+    given = _Either(_Either(about, void), elsewhere)
+    if not proofs and not void and len(own) == 1 and _is_line(own[0], given):
         return Ordered(events=identities + own[0] if identities else own[0], waiting=waiting)
-    return _general(_Given(own, about, identities, given), proofs, waiting)
+    return _general(_Given(own, about, identities, given, void, operators(keys)), proofs, waiting)
+
+
+def _void(keys: KeyFold | None, identities: Iterable[Event], feeds: Iterable[Sequence[Event]]) -> frozenset[str]:
+    """Feed the fold of keys and return the ids of events that no key in force signed."""
+    if keys is None:
+        return frozenset()
+    for event in identities:
+        keys.apply(event)
+    doubtful = (event for feed in feeds if not keys.is_plain(feed[0].fields.author) for event in feed)
+    return frozenset(keys.void(doubtful))
 
 
 class _Either:
@@ -85,12 +104,18 @@ class _Either:
 
 
 class _Given(Struct, frozen=True):
-    """What the general order is made from: the hive's feeds, its identities' events (held, ordered), other causes."""
+    """What the general order is made from.
+
+    The hive's feeds, its identities' events (held; in order), other causes, what no key in force signed, and who
+    operates whom.
+    """
 
     feeds: list[list[Event]]
     about: Mapping[str, Event]
     identities: list[Event]
     causes: _Either
+    void: frozenset[str]
+    operator_of: OperatorOf
 
 
 def _feeds(events: Iterable[Event]) -> list[list[Event]]:
@@ -152,10 +177,9 @@ def _general(given: _Given, proofs: tuple[Proof, ...], waiting: frozenset[str]) 
     held = {event.id: event for feed in given.feeds for event in _linked(feed)}
     depth = depths(held, given.causes)
     everything = {**given.about, **held}
-    out = left_out(everything, proofs, held.values())
+    out = left_out(everything, proofs, held.values()) | given.void
     counted = {name: held[name] for name in depth if name not in out}
-    operator_of = operators(given.identities)
-    epoch = epochs(everything, depth, counted, operator_of)
+    epoch = epochs(everything, depth, counted, given.operator_of)
     provisional = max(epoch.values(), default=0) + 1
     ordered = sorted(counted.values(), key=lambda event: _place(event, epoch.get(event.id, provisional), depth))
     standing = _without_what_rests_on(ordered, out) if out else ordered

@@ -15,7 +15,7 @@ Data flow: feeds of one hive with its identities' events -> `forks`, `spendings`
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Literal
@@ -23,6 +23,7 @@ from typing import Literal
 from msgspec import Struct
 
 from consilience.core.bodies import HiveFounded
+from consilience.core.bodies_identity import KeyRotated
 from consilience.core.bodies_journal import FeedOpened
 from consilience.core.events import Event
 from consilience.journal.causality import causes, walk
@@ -82,6 +83,22 @@ def spendings(first_events: Iterable[Event]) -> list[Proof]:
         for (author, hive), names in sorted(opened.items())
         if len(names) > 1
     ]
+
+
+def rotations(identities: Iterable[Event], suspects: Iterable[str]) -> list[Proof]:
+    """Return the proof against each identity whose key chain equivocates: its rotations that cannot all be honest."""
+    made: dict[str, list[Event]] = {author: [] for author in suspects}
+    for event in identities:
+        if isinstance(event.body, KeyRotated) and event.fields.author in made:
+            made[event.fields.author].append(event)
+    found: list[Proof] = []
+    for author, events in sorted(made.items()):
+        followed = Counter(event.body.previous for event in events)
+        twins = [event for event in events if followed[event.body.previous] > 1] or events
+        names = tuple(sorted(event.id for event in twins))
+        if len(names) > 1:
+            found.append(Proof(author=author, reason="two-rotations", hive=twins[0].fields.hive, events=names))
+    return found
 
 
 def left_out(held: Mapping[str, Event], proofs: Iterable[Proof], hive_events: Iterable[Event]) -> set[str]:

@@ -206,6 +206,17 @@ class Store:
         found = self._fetch(query, (hive, feed))
         return (str(found[0][0]), int(found[0][1])) if found else None
 
+    def rows_named(self, prefix: str, most: int) -> list[Row]:
+        """Return at most so many rows whose id begins so."""
+        query = f"SELECT {_COLUMNS} FROM event WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"  # noqa: S608  constant
+        found = self._fetch(query, (prefix, prefix + "g", most))  # "g" follows every hex digit
+        return [_row(values) for values in found]
+
+    def heads(self, author: str) -> dict[str, int]:
+        """Return the last seq of each feed of an author, over all hives."""
+        query = "SELECT feed, max(seq) FROM event WHERE author = ? GROUP BY feed"
+        return {str(feed): int(seq) for feed, seq in self._fetch(query, (author,))}
+
     def count(self) -> int:
         """Return the next local position: how many events there are, for positions have no gaps (`verify` checks)."""
         return int(self._fetch("SELECT coalesce(max(position) + 1, 0) FROM event")[0][0])

@@ -21,6 +21,7 @@ from consilience.journal.device import Mark
 from consilience.journal.feed import FeedHead, Row, advance, check_link, check_row, read_event
 from consilience.journal.gathering import all_proofs
 from consilience.journal.kinds import BY_NAME, references, specification_blobs
+from consilience.journal.operators import KeyFolds
 from consilience.journal.quarantine import Proof
 from consilience.journal.queries import place_of
 from consilience.journal.store import Store
@@ -128,7 +129,9 @@ class _Checker:
         return ""
 
 
-def verify_store(store: Store, verifier: Verifier, marks: dict[str, Mark] | None = None) -> VerifyReport:
+def verify_store(
+    store: Store, verifier: Verifier, marks: dict[str, Mark] | None = None, keys: KeyFolds | None = None
+) -> VerifyReport:
     """Check the whole journal.
 
     Args:
@@ -136,6 +139,7 @@ def verify_store(store: Store, verifier: Verifier, marks: dict[str, Mark] | None
         verifier: checks signatures.
         marks: what this device remembers of the feeds that it wrote; a journal that ends before such a
             mark was cut off, and one without a feed that was written here has lost it.
+        keys: makes the fold of keys by which quarantines are told.
     """
     checker = _Checker(store, verifier)
     fault = next(_faults(store, checker), None) or _lost(store, checker, marks or {})
@@ -146,7 +150,7 @@ def verify_store(store: Store, verifier: Verifier, marks: dict[str, Mark] | None
         blobs=len(checker.blobs),
         authors=authors,
         fault=fault,
-        quarantined=() if fault else all_proofs(store),
+        quarantined=() if fault else all_proofs(store, keys),
     )
 
 

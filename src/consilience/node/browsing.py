@@ -19,13 +19,13 @@ from msgspec.structs import replace
 
 from consilience.core.errors import NotFoundError, UsageError
 from consilience.core.events import Event
-from consilience.identity.keys import EnvelopeVerifier
 from consilience.journal.browsing import Choice, authors_named, following, latest
 from consilience.journal.feed import Row, read_event
 from consilience.journal.journal import JournalReader
 from consilience.journal.quarantine import Proof
 from consilience.journal.queries import hive_authors, identity_hives
 from consilience.node.reading import find_hive
+from consilience.node.verifying import fresh_keys, ring_of
 
 _POLL_SECONDS = 0.2  # how late a followed event is shown; each poll is one PRAGMA
 
@@ -46,8 +46,9 @@ class EventLog:
             NotFoundError: no journal, or no such problem in it.
         """
         journal = JournalReader.open(state)
+        journal.keys = fresh_keys
         try:
-            journal.check_tail(EnvelopeVerifier())
+            journal.check_tail(ring_of(journal.store))
             return cls(journal, find_hive(journal, state, problem)[0])
         except BaseException:
             journal.close()

@@ -19,15 +19,14 @@ from msgspec import Struct
 
 from consilience.core.errors import ConsilienceError, NotFoundError, UsageError
 from consilience.core.ports import Verifier
-from consilience.identity.keys import EnvelopeVerifier
 from consilience.journal.device import WriterLock
 from consilience.journal.exchange import Item, items, lines, parts, read_lines
-from consilience.journal.gathering import all_proofs
 from consilience.journal.intake import Intake
 from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME
 from consilience.journal.quarantine import Proof
 from consilience.journal.store import Store
 from consilience.node.places import hide_from_git
+from consilience.node.verifying import ring_of
 
 JOURNAL_LINES = "journal.jsonl"  # a file of this name holds a journal, where other .jsonl files hold trials
 _SQLITE = b"SQLite format 3\x00"  # https://sqlite.org/fileformat.html, section 1.3
@@ -95,13 +94,12 @@ def is_journal(path: Path) -> bool:
         return False
 
 
-def import_journal(state: Path, path: Path, verifier: Verifier | None = None) -> TakenIn:
+def import_journal(state: Path, path: Path) -> TakenIn:
     """Take another's journal into the one of a state folder, which is made when absent.
 
     Args:
         state: the folder of the journal that gains.
         path: lines of JSON (`export_journal`), or another's journal file.
-        verifier: checks signatures; by default each author's first key signs.
 
     Raises:
         ForeignEventError: something in it does not hold; nothing was taken in.
@@ -113,7 +111,7 @@ def import_journal(state: Path, path: Path, verifier: Verifier | None = None) ->
     if path.resolve() == (state / JOURNAL_NAME).resolve():
         raise UsageError(f"{path} is this journal itself", hint="name another's")
     with _items_of(path) as found, _writable(state) as store:
-        return _take(store, found, verifier or EnvelopeVerifier())
+        return _take(store, found, ring_of(store))
 
 
 def _take(store: Store, found: Iterator[Item], verifier: Verifier) -> TakenIn:
@@ -132,7 +130,7 @@ def _take(store: Store, found: Iterator[Item], verifier: Verifier) -> TakenIn:
     except BaseException:
         store.rollback()
         raise
-    return TakenIn(events=events, new=new, blobs=blobs, authors=tuple(sorted(authors)), quarantined=all_proofs(store))
+    return TakenIn(events=events, new=new, blobs=blobs, authors=tuple(sorted(authors)), quarantined=found_proofs)
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from consilience.core.artifact import Artifact, artifact_bytes, read_artifact
 from consilience.core.bodies import EpochClosed, HiveFounded, StudyConfigured, TrialCancelled
 from consilience.core.canonical import canonical_bytes
@@ -22,13 +24,15 @@ from consilience.core.events import Event
 from consilience.core.ports import Clock, LoadedProblem, Proposer
 from consilience.core.problem import problem_id
 from consilience.core.study import Policy, Spend, StudySettings
-from consilience.identity.keystore import load_or_create
+from consilience.identity.keystore import require_settled
 from consilience.journal.excision import standing_events
 from consilience.journal.journal import Journal, fold
 from consilience.journal.views.run_state import RunStateView
 from consilience.journal.views.trials import TrialsView
+from consilience.node.identities import open_identity
 from consilience.node.places import UserPlaces, hide_from_git, state_folder
 from consilience.node.settings import Settings
+from consilience.node.verifying import fresh_keys
 from consilience.search.proposing import Offer, propose_baseline
 from consilience.search.state import SearchState
 
@@ -79,13 +83,15 @@ class Session:
         """
         study = settings.study(loaded.study.policy)
         key = Path(settings.value("key")).expanduser() if settings.value("key") else places.key
-        signer = load_or_create(key, passphrase)
+        signer = open_identity(replace(places, key=key), passphrase)
         folder = state_folder(loaded.root, settings.value("state"))
         journal = Journal.create(folder, signer, clock, settings.value("durability"))
+        journal.keys = fresh_keys
         try:
             hide_from_git(folder)
             session = cls(journal, loaded, clock, folder)
             session._enter(signer.did, places.marks, study.policy)
+            require_settled(key, signer.key_did)  # only now does a rotation see that this feed is being written
             if resume:
                 session._release_in_flight()
             if resume or session.run_state.configured is None:

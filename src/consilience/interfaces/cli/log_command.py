@@ -19,7 +19,6 @@ from rich.text import Text
 
 from consilience.core.errors import EXIT_DONE
 from consilience.core.events import Event
-from consilience.identity.keystore import load
 from consilience.interfaces.cli import options
 from consilience.interfaces.cli.output import emit, note, print_json, stdout
 from consilience.interfaces.text import one_line, quarantine_lines
@@ -83,7 +82,8 @@ def _follow(events: EventLog, choice: Choice, tail: int | None, *, as_json: bool
 
 def _own_did() -> str:
     stated = options.resolve_settings(None, {}).value("key")
-    return load(Path(stated).expanduser() if stated else options.places().key, options.passphrase()).did
+    file = describe(Path(stated).expanduser() if stated else options.places().key)
+    return file.author or file.did
 
 
 def _event_data(place: int, event: Event) -> dict[str, Any]:

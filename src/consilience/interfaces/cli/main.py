@@ -32,11 +32,12 @@ COMMANDS = {
     "cancel": "journal_commands",
     "backup": "journal_commands",
     "gc": "journal_commands",
+    "id": "identity_commands",
     "doctor": "run_commands",
     "attack": "attack_commands",
     "config": "run_commands",
 }
-_PYTHON_NAMES = {"import": "import_"}  # a keyword of the language
+_PYTHON_NAMES = {"import": "import_", "id": "id_"}  # words of the language
 
 
 class LazyGroup(click.Group):
