@@ -21,12 +21,13 @@ from consilience.core.errors import ConsilienceError, NotFoundError, UsageError
 from consilience.core.ports import Verifier
 from consilience.journal.device import WriterLock
 from consilience.journal.exchange import Item, items, lines, parts, read_lines
+from consilience.journal.gathering import all_proofs
 from consilience.journal.intake import Intake
 from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME
 from consilience.journal.quarantine import Proof
 from consilience.journal.store import Store
 from consilience.node.places import hide_from_git
-from consilience.node.verifying import ring_of
+from consilience.node.verifying import fresh_keys, ring_of
 
 JOURNAL_LINES = "journal.jsonl"  # a file of this name holds a journal, where other .jsonl files hold trials
 _SQLITE = b"SQLite format 3\x00"  # https://sqlite.org/fileformat.html, section 1.3
@@ -130,6 +131,7 @@ def _take(store: Store, found: Iterator[Item], verifier: Verifier) -> TakenIn:
     except BaseException:
         store.rollback()
         raise
+    found_proofs = all_proofs(store, fresh_keys)
     return TakenIn(events=events, new=new, blobs=blobs, authors=tuple(sorted(authors)), quarantined=found_proofs)
 
 

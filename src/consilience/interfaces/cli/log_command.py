@@ -19,6 +19,7 @@ from rich.text import Text
 
 from consilience.core.errors import EXIT_DONE
 from consilience.core.events import Event
+from consilience.identity.key_files import describe
 from consilience.interfaces.cli import options
 from consilience.interfaces.cli.output import emit, note, print_json, stdout
 from consilience.interfaces.text import one_line, quarantine_lines
