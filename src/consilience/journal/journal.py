@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 from consilience.core.bodies import HiveFounded
 from consilience.core.bodies_journal import FeedOpened
 from consilience.core.errors import JournalError, NotFoundError, TamperedError
-from consilience.core.events import Event, payload_bytes
+from consilience.core.events import Event, identity_hive, payload_bytes
 from consilience.core.ports import Clock, Signer, Verifier
 from consilience.journal.device import FeedMark, WriterLock, claim_feed
 from consilience.journal.excision import standing_events
@@ -36,6 +36,9 @@ from consilience.journal.store import Durability, Store
 JOURNAL_NAME = "journal.db"
 LOCK_NAME = "journal.lock"
 TAIL_EVENTS = 64  # checked at each opening, a few milliseconds; `verify` checks all
+
+
+_ACCUSED = "`consilience verify` names the proof; the journal stays readable, go on elsewhere or with another key"
 
 
 class View(Protocol):
@@ -166,6 +169,7 @@ class Journal(JournalReader):
         self._spending: SpendingFeed | None = None
         self._views: list[View] = []
         self._open = False
+        self._accused = False
 
     @classmethod
     def create(cls, folder: Path, signer: Signer, clock: Clock, durability: Durability = "full") -> Journal:
@@ -210,6 +214,7 @@ class Journal(JournalReader):
         whole = {feed: head for feed, head in heads.items() if head is not None}
         seqs = {feed: head.seq for feed, head in whole.items()}
         self._mark = claim_feed(self._marks, seqs, f"{hive} {self._store.path.resolve()}")
+        self._accused = any(proof.author == self._signer.did for proof in self.proofs(hive))
         feed = self._mark.feed
         self._head = whole.get(feed) or FeedHead(hive=hive, author=self._signer.did, feed=feed)
         return feed
@@ -227,7 +232,8 @@ class Journal(JournalReader):
         """Sign one event, add it to the open group, and show it to the views.
 
         Raises:
-            JournalError: no hive was entered, a number has no canonical form, or the store refused.
+            JournalError: no hive was entered, this identity is in quarantine in it, a number has no canonical form, or
+                the store refused.
         """
         if self._head is None:
             raise JournalError("no hive was entered")
@@ -333,6 +339,10 @@ class Journal(JournalReader):
         )
 
     def _sign(self, head: FeedHead, body: Any, after: tuple[str, ...]) -> Event:
+        if self._accused and head.hive != identity_hive(head.author):
+            raise JournalError(
+                "this identity is in quarantine here: nothing more that it signs would count", hint=_ACCUSED
+            )
         payload = next_payload(head, body, at=self._clock.now_ms(), after=after)
         try:
             data = payload_bytes(payload)
