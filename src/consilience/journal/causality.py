@@ -25,7 +25,10 @@ def causes(event: Event) -> tuple[str, ...]:
 
 
 def depths(held: Mapping[str, Event], given: Container[str]) -> dict[str, int]:
-    """Return the causal depth of every event whose causes are all held or given; causes come first in it."""
+    """Return the causal depth of every event whose causes are all held or given; causes come first in it.
+
+    `given` is asked only for what is not held.
+    """
     found: dict[str, int] = {}
     missing: set[str] = set()
     for start in held:
@@ -35,7 +38,7 @@ def depths(held: Mapping[str, Event], given: Container[str]) -> dict[str, int]:
             if name in found or name in missing:
                 stack.pop()
                 continue
-            named = [cause for cause in causes(held[name]) if cause not in given]
+            named = [cause for cause in causes(held[name]) if cause in held or cause not in given]
             if any(cause not in held or cause in missing for cause in named):
                 missing.add(name)
             elif waiting := [cause for cause in named if cause not in found]:

@@ -28,7 +28,7 @@ from consilience.core.ports import Verifier
 from consilience.journal.causality import causes, depths
 from consilience.journal.feed import Row, check_row, read_event
 from consilience.journal.kinds import BY_NAME, kind_named, references, specification_blobs
-from consilience.journal.queries import place_of
+from consilience.journal.queries import place_of, rare_rows
 from consilience.journal.store import Store
 
 MAX_EVENTS = 100_000  # of one call: about 200 MB of rows at the mean of a study's events; more come in several calls
@@ -181,9 +181,7 @@ class _Links:
             fault = self._link(event) or self._hive(event)
             if not fault and isinstance(event.body, HiveFounded):
                 hive = event.fields.hive
-                known = genesis.setdefault(hive, name) != name or any(
-                    self._store.rows(hive=hive, kind=event.fields.kind)
-                )
+                known = genesis.setdefault(hive, name) != name or any(rare_rows(self._store, hive, HiveFounded))
                 fault = "its hive has a genesis already" if known else ""
             if fault:
                 raise _refuse(event, fault)
@@ -204,8 +202,9 @@ class _Links:
         if hive == identity_hive(author):
             return ""
         if hive not in self._owners:
-            created = list(self._store.rows(hive=hive, kind=kind_named(IdentityCreated)))
-            owners = [row.author for row in created if identity_hive(row.author) == hive]
+            owners = [
+                row.author for row in rare_rows(self._store, hive, IdentityCreated) if identity_hive(row.author) == hive
+            ]
             given = [e.fields.author for e in self._events.values() if identity_hive(e.fields.author) == hive]
             self._owners[hive] = next(iter([*owners, *given]), "")
         return "only an identity itself writes in its hive" if self._owners[hive] else ""

@@ -11,11 +11,12 @@ Data flow: Store -> here -> Journal, intake, `log`, reports.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from consilience.core.bodies_identity import IdentityCreated, KeyCertified
 from consilience.core.bodies_journal import FeedOpened
 from consilience.core.events import Event, identity_hive
-from consilience.journal.feed import FeedHead, read_event
+from consilience.journal.feed import FeedHead, Row, read_event
 from consilience.journal.kinds import kind_named
 from consilience.journal.store import Store
 
@@ -38,14 +39,27 @@ def feed_ids(store: Store, hive: str) -> list[str]:
     return found
 
 
-def feed_head(store: Store, hive: str, author: str, feed: str) -> FeedHead | None:
-    """Return where a feed stands, None where it is not here or forks. Counts the feed's events in its index."""
+def is_unforked(store: Store) -> bool:
+    """Tell, by the last seq of each feed, whether no feed of the journal forks: feeds have no gaps (`journal.intake`).
+
+    False also where two authors' feeds share an id, which no honest one does.
+    """
+    query = "SELECT seq FROM event WHERE hive = ? AND feed = ? ORDER BY seq DESC LIMIT 1"
+    lasts = (store.select(query, (hive, feed))[0][0] for hive in all_hives(store) for feed in feed_ids(store, hive))
+    return bool(sum(last + 1 for last in lasts) == store.count())
+
+
+def feed_head(store: Store, hive: str, author: str, feed: str, *, unforked: bool) -> FeedHead | None:
+    """Return where a feed stands, None where it is not here or forks: its events are counted, unless none forks."""
     query = "SELECT seq, id FROM event WHERE hive = ? AND feed = ? AND author = ? ORDER BY seq DESC LIMIT 1"
     rows = store.select(query, (hive, feed, author))
-    count = store.select("SELECT count(*) FROM event WHERE hive = ? AND feed = ?", (hive, feed))[0][0]
-    if not rows or count != rows[0][0] + 1:
+    if not rows or not (unforked or _count(store, hive, feed) == rows[0][0] + 1):
         return None
     return FeedHead(hive=hive, author=author, feed=feed, seq=rows[0][0], id=rows[0][1])
+
+
+def _count(store: Store, hive: str, feed: str) -> int:
+    return int(store.select("SELECT count(*) FROM event WHERE hive = ? AND feed = ?", (hive, feed))[0][0])
 
 
 def feed_start(store: Store, hive: str, author: str, feed: str) -> Event | None:
@@ -63,10 +77,11 @@ def is_spending(start: Event | None) -> bool:
 def own_heads(store: Store, hive: str, author: str, *, spending: bool) -> dict[str, FeedHead | None]:
     """Return where an author's feeds in a hive stand, of those that spend or of the others; None where one forks."""
     heads: dict[str, FeedHead | None] = {}
+    unforked = is_unforked(store)
     for feed in feed_ids(store, hive):
         start = feed_start(store, hive, author, feed)
         if start is not None and is_spending(start) == spending:
-            heads[feed] = feed_head(store, hive, author, feed)
+            heads[feed] = feed_head(store, hive, author, feed, unforked=unforked)
     return heads
 
 
@@ -108,10 +123,24 @@ def _certifiers(store: Store) -> dict[str, list[str]]:
     return found
 
 
-def elsewhere(store: Store, hives: Iterable[str], names: Iterable[str]) -> frozenset[str]:
-    """Return which of these events are here, but in none of the hives. One look-up for each name."""
-    inside = set(hives)
-    return frozenset(name for name in names if (place := place_of(store, name)) is not None and place[0] not in inside)
+def rare_rows(store: Store, hive: str, body: type[Any]) -> list[Row]:
+    """Return a hive's rows of a kind that is rare in every journal: found by kind, then sorted out by hive."""
+    return [row for row in store.rows(kind=kind_named(body)) if row.hive == hive]
+
+
+class Elsewhere:
+    """Holds the events that are here, but in none of some hives. One look-up for each name that is asked for."""
+
+    def __init__(self, store: Store, hives: Iterable[str]) -> None:
+        self._store = store
+        self._hives = frozenset(hives)
+        self._known: dict[object, bool] = {}
+
+    def __contains__(self, name: object) -> bool:
+        if name not in self._known:
+            place = place_of(self._store, str(name))
+            self._known[name] = place is not None and place[0] not in self._hives
+        return self._known[name]
 
 
 def hive_authors(store: Store, hive: str) -> set[str]:
