@@ -15,6 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from consilience.core.artifact import Artifact, artifact_bytes, read_artifact
 from consilience.core.bodies import EpochClosed, HiveFounded, StudyConfigured, TrialCancelled
 from consilience.core.canonical import canonical_bytes
@@ -25,10 +27,12 @@ from consilience.core.study import Policy, Spend, StudySettings
 from consilience.identity.keystore import load_or_create
 from consilience.journal.excision import standing_events
 from consilience.journal.journal import Journal, fold
+from consilience.journal.views.beliefs import BeliefsView
 from consilience.journal.views.run_state import RunStateView
 from consilience.journal.views.trials import TrialsView
 from consilience.node.places import UserPlaces, hide_from_git, state_folder
 from consilience.node.settings import Settings
+from consilience.node.souls import carry_identity
 from consilience.search.proposing import Offer, propose_baseline
 from consilience.search.state import SearchState
 
@@ -37,7 +41,11 @@ _ARTIFACT_CACHE = 512
 
 
 class Session:
-    """One problem, open for writing."""
+    """One problem, open for writing.
+
+    `author` is the DID that writes; `missing` says what of the identity's own events could not be taken in, "" where
+    all of them are here.
+    """
 
     def __init__(self, journal: Journal, loaded: LoadedProblem, clock: Clock, folder: Path) -> None:
         self.journal = journal
@@ -47,6 +55,9 @@ class Session:
         self.state = SearchState(loaded.problem)
         self.run_state = RunStateView()
         self.trials = TrialsView()
+        self.beliefs = BeliefsView()
+        self.author = ""
+        self.missing = ""
         self.proposers: tuple[Proposer, ...] = ()
         self.observers: list[Observer] = []
         self.read_artifact = lru_cache(maxsize=_ARTIFACT_CACHE)(self._read_artifact)
@@ -85,6 +96,7 @@ class Session:
         try:
             hide_from_git(folder)
             session = cls(journal, loaded, clock, folder)
+            session.missing = carry_identity(journal, msgspec.structs.replace(places, key=key), signer, clock)
             session._enter(signer.did, places.marks, study.policy)
             if resume:
                 session._release_in_flight()
@@ -136,7 +148,8 @@ class Session:
         identifier = problem_id(self.loaded.problem)
         hive = self.journal.hive_of(identifier)
         events = standing_events(self.journal.enter(hive or Journal.new_hive(), marks))
-        for view in (self.state, self.run_state, self.trials):
+        self.author = did
+        for view in (self.state, self.run_state, self.trials, self.beliefs):
             fold(view, events)
             self.journal.follow(view)
         if hive is None:

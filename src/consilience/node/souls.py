@@ -1,18 +1,46 @@
-"""The identity's own journal: where its genesis and its keys are kept, beside the key file.
+"""The identity's own journal: its genesis is made there on first use, and from there it rides along in every study.
 
 Rules:
-    1. One soul folder for a user; the identity's hive in it follows from the DID (`core.events.identity_hive`).
-    2. Every study's journal that holds events of an identity also holds that identity's own events.
+    1. One soul folder for a user, beside the key; the identity's hive in it follows from the DID
+       (`core.events.identity_hive`). Two processes that start at once make one genesis: the journal's lock decides.
+    2. Every study's journal takes in the identity's own events before the feed goes on, so that it can be verified
+       by itself, and what came before a change of keys is known to have come before it.
+    3. A soul that cannot be used never stops a run: what is missing is said, and the next run carries it. Only
+       a key whose rotation nobody could follow is refused (`identity`).
 
-Data flow: user places + signer -> `open_soul` -> Journal.
+Data flow: key + places -> soul journal -> `identity_rows` -> `carry` -> the study's journal.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from consilience.core.bodies_identity import CAPABILITIES, IdentityCreated
+from consilience.core.errors import ConsilienceError, JournalError, LockedError, NotFoundError
 from consilience.core.events import identity_hive
-from consilience.core.ports import Clock, Signer
-from consilience.journal.journal import Journal
+from consilience.core.ports import Clock, Signer, Verifier
+from consilience.core.study import Policy
+from consilience.identity.keys import EnvelopeVerifier
+from consilience.journal.feed import Row
+from consilience.journal.journal import Journal, JournalReader
 from consilience.node.places import UserPlaces
+
+Begin = Callable[[Journal], None]
+"""Writes what the identity's hive lacks at its start; nothing where it is complete."""
+
+_WAIT_SECONDS = 2.0  # for another process's genesis: a commit or two, of some 10 ms each
+_POLL_SECONDS = 0.02
+_LOST = "key changes and certificates are not in this study's journal until a run can read them"
+
+
+class SoulRows(Struct, frozen=True, kw_only=True):
+    """An identity's own events in order of arrival, and what is missing in words ("" for nothing)."""
+
+    rows: tuple[Row, ...]
+    missing: str = ""
 
 
 def open_soul(places: UserPlaces, signer: Signer, clock: Clock) -> Journal:
@@ -29,3 +57,94 @@ def open_soul(places: UserPlaces, signer: Signer, clock: Clock) -> Journal:
         journal.close()
         raise
     return journal
+
+
+def read_soul(places: UserPlaces, did: str) -> tuple[Row, ...]:
+    """Return an identity's own events in the soul journal, in order of arrival; none where there is no journal.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    try:
+        reader = JournalReader.open(places.soul)
+    except NotFoundError:
+        return ()
+    try:
+        return tuple(reader.store.rows(hive=identity_hive(did)))
+    finally:
+        reader.close()
+
+
+def identity_rows(
+    places: UserPlaces, signer: Signer, clock: Clock, begin: Begin, complete: Callable[[tuple[Row, ...]], bool]
+) -> SoulRows:
+    """Return the identity's own events, with its genesis made on first use.
+
+    Args:
+        places: the user's; the soul is beside the key.
+        signer: the identity.
+        clock: for the `at` of a genesis.
+        begin: writes what the hive lacks.
+        complete: whether these events lack nothing, so that the soul need not be opened for writing.
+    """
+    rows: tuple[Row, ...] = ()
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            rows = read_soul(places, signer.did)
+            if complete(rows):
+                return SoulRows(rows=rows)
+            _begin(places, signer, clock, begin)
+            return SoulRows(rows=read_soul(places, signer.did))
+        except LockedError as error:
+            if time.monotonic() > deadline:
+                return SoulRows(rows=rows, missing=_missing(places, error))
+            time.sleep(_POLL_SECONDS)
+        except (ConsilienceError, OSError) as error:
+            return SoulRows(rows=rows, missing=_missing(places, error))
+
+
+def carry(journal: Journal, soul: SoulRows, verifier: Verifier) -> str:
+    """Take the identity's events that a study's journal lacks into it, durably; return what is missing in words.
+
+    Must come before the own feed goes on, so that its next event names them as what it builds on.
+    """
+    lacking = [row for row in soul.rows if not journal.store.holds(row.id)]
+    missing = soul.missing
+    try:
+        journal.take(lacking, verifier)
+    except JournalError as error:  # those before the bad one hold
+        missing = f"the soul does not hold: {error.message}; {_LOST}; see `consilience soul`"
+    journal.commit()
+    return missing
+
+
+def carry_identity(journal: Journal, places: UserPlaces, signer: Signer, clock: Clock) -> str:
+    """Make the identity's genesis on first use, and let its events ride along in a study's journal.
+
+    Returns what is missing in words, "" where nothing is.
+    """
+    soul = identity_rows(places, signer, clock, _local_begin, bool)
+    return carry(journal, soul, EnvelopeVerifier())
+
+
+def _local_begin(journal: Journal) -> None:
+    journal.append(
+        IdentityCreated(
+            origin="generated", lineage=(), policy=Policy(), ceiling=CAPABILITIES, next_key="", controller="", consent=""
+        )
+    )
+
+
+def _begin(places: UserPlaces, signer: Signer, clock: Clock, begin: Begin) -> None:
+    journal = open_soul(places, signer, clock)
+    try:
+        begin(journal)
+        journal.commit()
+    finally:
+        journal.close()
+
+
+def _missing(places: UserPlaces, error: Exception) -> str:
+    text = error.message if isinstance(error, ConsilienceError) else str(error)
+    return f"the identity's own journal in {places.soul} cannot be used: {text}; {_LOST}"
