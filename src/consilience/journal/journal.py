@@ -94,7 +94,9 @@ class JournalReader:
 
         The identity events in this journal come with them: the hive's events name them as causes.
         """
-        return canonical_order(e for each in (*self._identity_hives(hive), hive) for e in self.arrivals(hive=each, to=to))
+        return canonical_order(
+            e for each in (*self._identity_hives(hive), hive) for e in self.arrivals(hive=each, to=to)
+        )
 
     def _identity_hives(self, besides: str) -> list[str]:
         """Return the hives of the identities whose own events this journal holds."""

@@ -68,7 +68,7 @@ def repeats_belief(state: SearchState, beliefs: BeliefsView, author: str) -> Bel
 
 
 def choose_execution(execution: ExecutionPolicy, belief: BeliefRow | None) -> ExecutionChoice:
-    """Return how to start candidates: as the policy says, but fresh where it leaves the choice and the belief is weak."""
+    """Return how to start candidates: as the policy says; fresh where it leaves the choice and the belief is weak."""
     if execution != "auto" or belief is None or belief.strength >= DOUBT_BELOW:
         return ExecutionChoice(execution=execution, belief=belief)
     against, total = len(belief.contradicts), len(belief.contradicts) + len(belief.supports)

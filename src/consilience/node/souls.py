@@ -131,7 +131,13 @@ def carry_identity(journal: Journal, places: UserPlaces, signer: Signer, clock: 
 def _local_begin(journal: Journal) -> None:
     journal.append(
         IdentityCreated(
-            origin="generated", lineage=(), policy=Policy(), ceiling=CAPABILITIES, next_key="", controller="", consent=""
+            origin="generated",
+            lineage=(),
+            policy=Policy(),
+            ceiling=CAPABILITIES,
+            next_key="",
+            controller="",
+            consent="",
         )
     )
 
