@@ -16,6 +16,8 @@ from typing import Literal, Protocol, runtime_checkable
 from msgspec import Struct
 
 from consilience.core.artifact import Artifact
+from consilience.core.bodies_identity import KeyCertified, KeyRotated
+from consilience.core.events import Payload
 from consilience.core.hypothesis import Proposal
 from consilience.core.outcome import Isolation, Outcome
 from consilience.core.problem import Limits, Problem
@@ -50,6 +52,41 @@ class Verifier(Protocol):
 
     def verify(self, payload: bytes, jws: str, author: str) -> str:
         """Return "" when the JWS is the author's over these bytes, else the reason why not."""
+
+
+class Proofs(Protocol):
+    """**Protocol:** checks what events about keys prove; each method returns "" when it holds, else what does not."""
+
+    def signer(self, jws: str) -> str:
+        """Return the DID of the key that a JWS names; "" when it names none."""
+
+    def promise(self, key: str) -> str:
+        """Return the promise that a key keeps: hex SHA-256 of its 33 bytes; "" when it is no secp256k1 DID."""
+
+    def rotation(self, author: str, body: KeyRotated) -> str:
+        """Check the new key's proof of a rotation."""
+
+    def certificate(self, operator: str, body: KeyCertified) -> str:
+        """Check the certified key's proof, and that it is of the kind that its purpose needs."""
+
+    def consent(self, identity: str, controller: str, proof: str) -> str:
+        """Check a controller's consent."""
+
+    def release(self, identity: str, controller: str, successor: str, proof: str) -> str:
+        """Check that a controller let go of an identity."""
+
+
+class KeyRules(Protocol):
+    """**Protocol:** which key may sign what, by the identity events seen so far (`journal.views.keys`)."""
+
+    def is_plain(self, author: str) -> bool:
+        """Tell whether nothing but the author's first key was ever in force: the common case, told quickly."""
+
+    def key_fault(self, author: str, key: str, fields: Payload) -> str:
+        """Return "" when the key may sign at this place of the author's feed, else why not."""
+
+    def learn(self, payload: bytes, jws: str) -> str:
+        """Take in an event about keys whose signature holds; return "" or what is wrong with it. Ignores others."""
 
 
 class BlobStore(Protocol):

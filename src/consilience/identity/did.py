@@ -15,6 +15,7 @@ from functools import lru_cache
 import base58
 from coincurve import PublicKey
 
+from consilience.core.canonical import sha256_hex
 from consilience.core.errors import IdentityError
 
 _PREFIX = "did:key:z"
@@ -43,6 +44,15 @@ def decode_did(did: str) -> PublicKey:
     if encode_did(key) != did:
         raise IdentityError(f"{did!r} is not the canonical did:key of a secp256k1 key")
     return key
+
+
+def promise_of(did: str) -> str:
+    """Return the hex SHA-256 of a DID's 33 key bytes: what is published before the key itself is (pre-rotation).
+
+    Raises:
+        IdentityError: not the DID of a secp256k1 key.
+    """
+    return sha256_hex(decode_did(did).format())
 
 
 def key_id(did: str) -> str:

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
+from functools import lru_cache
 from hashlib import sha256
 
 from coincurve import PrivateKey
@@ -24,12 +26,28 @@ from consilience.core.errors import IdentityError
 from consilience.identity.did import decode_did, key_id
 
 _SIGNATURE_BYTES = 64
+_SIGNERS_REMEMBERED = 4096
 
 
+@lru_cache(maxsize=_SIGNERS_REMEMBERED)
 def protected_header(did: str) -> str:
     """Return the base64url JWS header for a signer: ``{alg: ES256K, b64: false, crit: [b64], kid}``."""
     header = {"alg": "ES256K", "b64": False, "crit": ["b64"], "kid": key_id(did)}
     return _encode(canonical_bytes(header))
+
+
+def signer_of(jws: str) -> str:
+    """Return the DID of the key that a detached JWS names, "" when it names none. Checks nothing."""
+    return _signer_in(jws.partition("..")[0])
+
+
+@lru_cache(maxsize=_SIGNERS_REMEMBERED)
+def _signer_in(header: str) -> str:
+    try:
+        kid = json.loads(_decode(header))["kid"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return str(kid).partition("#")[0] if isinstance(kid, str) else ""
 
 
 def sign_detached(key: PrivateKey, header: str, payload: bytes) -> str:
@@ -39,7 +57,7 @@ def sign_detached(key: PrivateKey, header: str, payload: bytes) -> str:
 
 
 def check_detached(payload: bytes, jws: str, author: str) -> str:
-    """Return "" when `jws` is the author's signature over the payload, else what is wrong with it."""
+    """Return "" when `jws` is the signature of this DID's key over the payload, else what is wrong with it."""
     header, dots, encoded = jws.partition("..")
     if not dots:
         return "the signature is not a detached JWS"
