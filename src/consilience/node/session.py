@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
 from consilience.core.artifact import Artifact, artifact_bytes, read_artifact
 from consilience.core.bodies import EpochClosed, HiveFounded, StudyConfigured, TrialCancelled
@@ -96,7 +96,7 @@ class Session:
         try:
             hide_from_git(folder)
             session = cls(journal, loaded, clock, folder)
-            session.missing = carry_identity(journal, msgspec.structs.replace(places, key=key), signer, clock)
+            session.missing = carry_identity(journal, replace(places, key=key), signer, clock, passphrase)
             session._enter(signer.did, places.marks, study.policy)
             if resume:
                 session._release_in_flight()
