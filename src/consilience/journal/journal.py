@@ -185,8 +185,14 @@ class Journal(JournalReader):
             seq=own.fields.seq if own else -1,
             id=own.id if own else None,
         )
-        self._after = tuple(event.id for event in tips.values())
+        self._after = tuple({event.id for event in tips.values()} | self._identity_heads(hive))
         return events
+
+    def _identity_heads(self, besides: str) -> set[str]:
+        """Return the heads of the writer's own identity events here: also what a new hive's first event builds on."""
+        own = identity_hive(self._signer.did)
+        rows = self._store.rows(hive=own) if own != besides else ()
+        return set({row.feed: row.id for row in sorted(rows, key=lambda row: row.seq)}.values())
 
     @staticmethod
     def new_hive() -> str:
