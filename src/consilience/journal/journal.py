@@ -261,6 +261,10 @@ class Journal(JournalReader):
         """Return the id of this feed's latest event, None before the first."""
         return self._head.id if self._head else None
 
+    def feed(self) -> str:
+        """Return the feed that this journal extends, "" before a hive was entered."""
+        return self._head.feed if self._head else ""
+
     def close(self) -> None:
         """Close the file and let others write. What was not committed is forgotten."""
         super().close()

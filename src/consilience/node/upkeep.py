@@ -26,7 +26,6 @@ from consilience.core.ports import LoadedProblem
 from consilience.core.problem import Direction, EvaluatorSpec, Objective, Problem, Surface
 from consilience.core.study import Budget, Spend, StudySettings
 from consilience.core.untrusted import NAME_CHARACTERS, one_capped_line
-from consilience.identity.keys import EnvelopeVerifier
 from consilience.journal.device import WriterLock, read_marks, writer_of
 from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME, JournalReader
 from consilience.journal.kinds import BY_NAME, references, specification_blobs
@@ -36,6 +35,7 @@ from consilience.node.clock import SystemClock
 from consilience.node.places import UserPlaces
 from consilience.node.session import Session
 from consilience.node.settings import Settings
+from consilience.node.verifying import fresh_ring
 from consilience.problems.results_tsv import read_result_table
 from consilience.trials.executors.folders import remove
 
@@ -69,7 +69,7 @@ def verify(state: Path, places: UserPlaces) -> VerifyReport:
     """
     store = Store.open(state / JOURNAL_NAME)
     try:
-        return verify_store(store, EnvelopeVerifier(), read_marks(places.marks))
+        return verify_store(store, fresh_ring(), read_marks(places.marks))
     finally:
         store.close()
 
