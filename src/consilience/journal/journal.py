@@ -18,8 +18,9 @@ from typing import Any, Protocol, TypeVar
 from msgspec.structs import replace
 
 from consilience.core.bodies import HiveFounded
+from consilience.core.bodies_identity import IdentityCreated
 from consilience.core.errors import ForeignEventError, JournalError, NotFoundError, TamperedError
-from consilience.core.events import Event, payload_bytes
+from consilience.core.events import Event, identity_hive, payload_bytes
 from consilience.core.ports import Clock, Signer, Verifier
 from consilience.journal.device import FeedMark, WriterLock, claim_feed
 from consilience.journal.excision import standing_events
@@ -89,8 +90,19 @@ class JournalReader:
             yield read_event(row.payload, row.jws)
 
     def events(self, hive: str, *, to: int | None = None) -> list[Event]:
-        """Return a hive's events in canonical fold order, up to local position `to`."""
-        return canonical_order(self.arrivals(hive=hive, to=to))
+        """Return a hive's events in canonical fold order, up to local position `to`.
+
+        The identity events in this journal come with them: the hive's events name them as causes.
+        """
+        return canonical_order(
+            e for each in (*self._identity_hives(hive), hive) for e in self.arrivals(hive=each, to=to)
+        )
+
+    def _identity_hives(self, besides: str) -> list[str]:
+        """Return the hives of the identities whose own events this journal holds."""
+        created = self._store.rows(kind=kind_named(IdentityCreated))
+        hives = {row.hive for row in created if row.hive == identity_hive(row.author)}
+        return sorted(hives - {besides})
 
     def standing(self, hive: str, *, to: int | None = None) -> list[Event]:
         """Return what views fold: a hive's events in canonical order, without what was excised."""
@@ -174,7 +186,8 @@ class Journal(JournalReader):
         """Start writing in a hive and return its events in fold order."""
         events = self.events(hive)
         tips = {(e.fields.author, e.fields.feed): e for e in sorted(events, key=lambda e: e.fields.seq)}
-        mine = {feed: tip.fields.seq for (author, feed), tip in tips.items() if author == self._signer.did}
+        here = ((key, tip) for key, tip in tips.items() if tip.fields.hive == hive)
+        mine = {feed: tip.fields.seq for (author, feed), tip in here if author == self._signer.did}
         self._mark = claim_feed(marks, mine, f"{hive} {self._store.path.resolve()}")
         own = tips.pop((self._signer.did, self._mark.feed), None)
         self._head = FeedHead(
@@ -184,8 +197,14 @@ class Journal(JournalReader):
             seq=own.fields.seq if own else -1,
             id=own.id if own else None,
         )
-        self._after = tuple(event.id for event in tips.values())
+        self._after = tuple({event.id for event in tips.values()} | self._identity_heads(hive))
         return events
+
+    def _identity_heads(self, besides: str) -> set[str]:
+        """Return the heads of the writer's own identity events here: also what a new hive's first event builds on."""
+        own = identity_hive(self._signer.did)
+        rows = self._store.rows(hive=own) if own != besides else ()
+        return set({row.feed: row.id for row in sorted(rows, key=lambda row: row.seq)}.values())
 
     @staticmethod
     def new_hive() -> str:
