@@ -24,13 +24,14 @@ from consilience.core.errors import ConsilienceError, IdentityError, JournalErro
 from consilience.core.events import identity_hive
 from consilience.core.ports import Clock, Signer, Verifier
 from consilience.identity.key_files import describe
-from consilience.identity.keys import EnvelopeVerifier, Identity
+from consilience.identity.keys import Identity
 from consilience.identity.keystore import witness_path
 from consilience.journal.feed import Row, read_event
 from consilience.journal.journal import Journal, JournalReader
 from consilience.journal.kinds import kind_named
 from consilience.node.genesis import ensure_genesis
 from consilience.node.places import UserPlaces
+from consilience.node.verifying import ring_of
 
 Begin = Callable[[Journal], None]
 """Writes what the identity's hive lacks at its start; nothing where it is complete."""
@@ -144,7 +145,7 @@ def carry_identity(journal: Journal, places: UserPlaces, identity: Identity, clo
         ensure_genesis(soul, identity, key, passphrase)
 
     soul = identity_rows(places, identity, clock, begin, lambda rows: _is_whole(rows, key))
-    missing = carry(journal, soul, EnvelopeVerifier())
+    missing = carry(journal, soul, ring_of(journal.store))
     if identity.key_did != identity.did and not _knows_key(journal, identity):
         hint = f"mend {places.soul}, or restore it from a backup"
         raise IdentityError(
