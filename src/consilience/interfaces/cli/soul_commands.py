@@ -110,6 +110,7 @@ def _show_decision(console: Console, row: Decision) -> None:
     figures = [
         f"predicted {number(row.predicted.score)} ± {number(row.predicted.deviation)}" if row.predicted else "",
         f"observed {number(row.observed)}" if row.observed is not None else "",
+        f"off by {signed(row.surprise)} deviations" if row.surprise is not None else "",
         f"gain {signed(row.figures['gain'])}" if "gain" in row.figures else "",
     ]
     line = f"  {row.event[:_SHORT]} {_day(row.at)} {row.name}{mark}: {', '.join(filter(None, figures))}".rstrip(": ")
