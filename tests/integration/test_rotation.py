@@ -1,5 +1,6 @@
 """Rotation on a real device: studies go on, every step may be killed, and nothing is signed by the wrong key."""
 
+import pickle
 import shutil
 import subprocess
 import sys
@@ -113,6 +114,21 @@ def test_a_study_goes_on_under_each_key_and_verifies(places: UserPlaces) -> None
     store.close()
     shown = report(places)
     assert (shown.did, shown.key, shown.promise) == (first.did, done[1].key, done[1].promise)
+
+
+def test_a_range_is_checked_by_what_is_known_before_it(places: UserPlaces) -> None:
+    work(places)
+    rotate(places, SystemClock())
+    work(places)
+    store = Store.open(places.key.parent / "study" / ".consilience" / JOURNAL_NAME)
+    rows = list(store.rows())
+    for start in range(len(rows) + 1):
+        ring = pickle.loads(pickle.dumps(ring_of(store, start)))  # as another process would get it
+        assert [check_row(row, ring) for row in rows[start:]] == [""] * (len(rows) - start)
+    rotated = next(row.position for row in rows if row.kind == "key.rotated")
+    ring = ring_of(store, rotated)
+    assert "has not named" in check_row(rows[-1], ring)
+    store.close()
 
 
 def test_an_old_key_file_that_was_restored_is_refused(places: UserPlaces) -> None:

@@ -12,7 +12,8 @@ from consilience.core.bodies_identity import IdentityCreated, KeyCertified
 from consilience.core.errors import IdentityError
 from consilience.core.events import Event, identity_hive
 from consilience.core.ports import LoadedProblem
-from consilience.identity.keys import EnvelopeVerifier, Identity
+from consilience.identity.envelope import signer_of
+from consilience.identity.keys import Identity
 from consilience.identity.keystore import load_or_create, write_identity
 from consilience.journal.device import read_marks
 from consilience.journal.journal import JOURNAL_NAME, JournalReader
@@ -20,9 +21,11 @@ from consilience.journal.store import Store
 from consilience.journal.verify import VerifyReport, verify_store
 from consilience.node import souls
 from consilience.node.places import UserPlaces
+from consilience.node.rotation import rotate
 from consilience.node.session import Session
 from consilience.node.settings import Settings, problem_layer, resolve
 from consilience.node.souls import open_soul, read_soul
+from consilience.node.verifying import fresh_ring
 from consilience.testing.clocks import ManualClock
 from consilience.testing.trivial import split_problem
 
@@ -80,7 +83,7 @@ def study_once(root: Path, places: UserPlaces) -> tuple[list[Event], str]:
 def check(folder: Path, places: UserPlaces) -> VerifyReport:
     store = Store.open(folder / JOURNAL_NAME)
     try:
-        return verify_store(store, EnvelopeVerifier(), read_marks(places.marks))
+        return verify_store(store, fresh_ring(), read_marks(places.marks))
     finally:
         store.close()
 
@@ -114,28 +117,42 @@ def test_the_first_use_of_a_key_makes_its_genesis_and_every_study_carries_it(
     assert [e.id for e in again] == [e.id for e in events], "nothing is carried twice"
 
 
-def test_what_the_identity_did_since_is_carried_by_the_next_run_and_named_by_it(
-    tmp_path: Path, places: UserPlaces
-) -> None:
+def test_a_rotation_is_carried_by_the_next_run_and_named_by_it(tmp_path: Path, places: UserPlaces) -> None:
     before, _ = study_once(tmp_path / "p", places)
-    identity = load_or_create(places.key)
-    soul = open_soul(places, identity, ManualClock(0, 1))
-    later = soul.append(CERTIFICATE)
-    soul.commit()
-    soul.close()
-    report = check(tmp_path / "p/.consilience", places)
-    assert report.fault is None, "a study that has not run since lacks nothing of its own"
+    rotated = rotate(places, ManualClock(0, 1), journals=(tmp_path / "p/.consilience",))
+    assert check(tmp_path / "p/.consilience", places).fault is None, "what has not run since lacks nothing of its own"
     session = open_study(tmp_path / "p", places)
+    assert session.missing == ""
+    assert session.run_state.configured is not None
     first = session.append(replace(session.run_state.configured, version=9))
     session.commit()
     session.close()
-    assert later.id in first.fields.after
+    assert rotated.event in first.fields.after
+    assert signer_of(first.jws) == rotated.key
     reader = JournalReader.open(tmp_path / "p/.consilience")
     order = [event.id for event in reader.events(first.fields.hive)]
-    assert order.index(later.id) < order.index(first.id)
-    assert [event.id for event in reader.arrivals()][len(before)] == later.id
+    assert order.index(rotated.event) < order.index(first.id)
+    assert [event.id for event in reader.arrivals()][len(before)] == rotated.event
     reader.close()
     assert check(tmp_path / "p/.consilience", places).fault is None
+    other, missing = study_once(tmp_path / "q", places)
+    assert missing == ""
+    assert [event.fields.kind for event in other[:3]] == ["identity.created", "key.certified", "key.rotated"]
+    assert check(tmp_path / "q/.consilience", places).fault is None
+
+
+def test_a_rotated_key_is_refused_where_its_rotation_is_lost(tmp_path: Path, places: UserPlaces) -> None:
+    study_once(tmp_path / "p", places)
+    rotate(places, ManualClock(0, 1), journals=(tmp_path / "p/.consilience",))
+    study_once(tmp_path / "p", places)
+    for file in places.soul.iterdir():
+        file.unlink()
+    places.soul.rmdir()
+    places.soul.write_text("in the way")
+    _, missing = study_once(tmp_path / "p", places)
+    assert "cannot be used" in missing, "this study knows the rotation already"
+    with pytest.raises(IdentityError, match="cannot be told"):
+        open_study(tmp_path / "q", places)
 
 
 def test_a_study_is_whole_without_the_soul_it_came_from(tmp_path: Path, places: UserPlaces) -> None:

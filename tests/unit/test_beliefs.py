@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from consilience.core.artifact import Artifact
-from consilience.core.bodies import PhaseSwitched
+from consilience.core.bodies import PhaseSwitched, VerdictReached
 from consilience.core.bodies_identity import BeliefHeld
 from consilience.core.bodies_journal import ExcisionWithdrawn, ResultExcised
 from consilience.core.events import Event, payload_bytes
@@ -14,8 +14,7 @@ from consilience.journal.excision import standing_events
 from consilience.journal.feed import FeedHead, advance, next_payload, read_event
 from consilience.journal.journal import fold
 from consilience.journal.views.beliefs import HALF_LIFE_EVENTS, BeliefRow, BeliefsView, strength
-from consilience.journal.views.trials import TrialsView
-from consilience.node.beliefs import DOUBT_BELOW, REPEATS, choose_execution, new_evidence
+from consilience.node.beliefs import DOUBT_BELOW, REPEATS, choose_execution, new_belief
 from consilience.search.proposers import default_proposers
 from consilience.testing.memory_study import MemoryStudy, Score
 
@@ -45,8 +44,8 @@ def study(forked: Score, trials: int = 80) -> MemoryStudy:
     return made
 
 
-def drawn(made: MemoryStudy, held: BeliefRow | None = None) -> BeliefHeld | None:
-    return new_evidence(made.state, fold(TrialsView(), made.events), held)
+def drawn(made: MemoryStudy) -> BeliefHeld | None:
+    return new_belief(PROBLEM, fold(BeliefsView(), made.events), "nobody")
 
 
 class Feed:
@@ -85,8 +84,9 @@ def test_winners_that_repeat_are_evidence_for_each_once() -> None:
     assert len(body.supports) == len(promoted) > 0
     assert body.contradicts == ()
     assert body.subject == evaluator_digest(PROBLEM)
-    row = fold(BeliefsView(), _holding(body)).rows(ME)[0]
-    assert drawn(made, row) is None, "what is held already is no news"
+    made._append(body)
+    assert drawn(made) is None, "what is held already is no news"
+    assert new_belief(PROBLEM, fold(BeliefsView(), made.events), "somebody else") is None
 
 
 def _holding(body: BeliefHeld) -> list[Event]:
@@ -99,8 +99,10 @@ def test_winners_that_only_a_forked_process_scores_are_evidence_against() -> Non
     made = study(lambda artifact, seed: bowl(artifact, seed) - (float(artifact.parameters["x"]) - 3.0) ** 2)
     body = drawn(made)
     assert body is not None
-    faults = [m for m in made.state.members.values() if m.recheck_fault]
-    assert len(body.contradicts) == len(faults) > 1
+    faults = [m.event for m in made.state.members.values() if m.recheck_fault]
+    judged = {e.id: e.body.candidate for e in made.events if isinstance(e.body, VerdictReached)}
+    assert [judged[name] for name in body.contradicts] == faults
+    assert len(faults) > 1
     row = fold(BeliefsView(), _holding(body)).rows(ME)[0]
     assert row.strength < DOUBT_BELOW
     choice = choose_execution("auto", row)
@@ -163,6 +165,18 @@ def test_a_belief_falls_with_the_evidence_it_rests_on_and_rises_with_it() -> Non
     assert fold(BeliefsView(), standing_events(feed.events)).rows(ME) == []
     feed.add(ExcisionWithdrawn(excision=excision.id, reason="it was not"))
     assert choose_execution("auto", feed.belief()).execution == "fresh"
+
+
+def test_what_else_a_fallen_belief_rested_on_is_pending_again() -> None:
+    made = study(bowl)
+    body = drawn(made)
+    assert body is not None
+    assert len(body.supports) > 1
+    made._append(body)
+    made._append(ResultExcised(target=body.supports[0], reason="the machine was broken"))
+    again = new_belief(PROBLEM, fold(BeliefsView(), standing_events(made.events)), "nobody")
+    assert again is not None
+    assert again.supports == body.supports[1:]
 
 
 def test_another_evaluator_is_another_subject() -> None:
