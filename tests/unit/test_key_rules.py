@@ -162,15 +162,19 @@ def test_a_retired_key_cannot_begin_the_identity_again(world: World) -> None:
     assert world.keys.state(A).key == SECOND.did
 
 
-def test_two_beginnings_are_harmless_until_both_rotate(world: World) -> None:
+def test_who_stole_the_key_cannot_begin_again_with_a_promise_of_his_own(world: World) -> None:
     feed = KeyFeed(A, LATER)
-    other = feed.write(genesis(FOURTH), FIRST)
-    assert world.fault(other) == ""
+    begun = feed.write(genesis(STRANGER), FIRST)
+    assert "began already" in world.fault(begun)
+    assert "put no key" in world.fault(feed.write(rotation(begun, STRANGER, FOURTH, {}), FIRST))
+    assert world.fault(world.root) == ""  # the same one again is no second one
     assert not world.keys.quarantined()
     world.rotate(**{SOUL: 0})
-    assert world.keys.state(A).key == SECOND.did
-    assert world.fault(feed.write(rotation(other, FOURTH, THIRD, {}), FIRST)) == ""
-    assert world.keys.quarantined() == {A: "two beginnings of this identity rotated apart"}
+
+
+def test_two_beginnings_in_one_journal_quarantine_the_identity(world: World) -> None:
+    world.keys.apply(KeyFeed(A, LATER).write(genesis(FOURTH), FIRST))
+    assert world.keys.quarantined() == {A: "the identity began twice"}
 
 
 def test_without_a_genesis_nothing_is_said_of_keys() -> None:
