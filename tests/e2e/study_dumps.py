@@ -54,12 +54,16 @@ def folded(state: Path, to: int | None = None) -> bytes:
 
 
 def story(state: Path) -> list[Any]:
-    """Return every event in order, without keys, ids and what was measured; references become places."""
+    """Return every event in order, without keys, ids and what was measured; references become places.
+
+    What identities say of themselves is all keys, and is left out.
+    """
     reader = StudyReader.open(state)
     try:
-        places = {event.id: place for place, event in enumerate(reader.events)}
-        authors = {event.fields.author for event in reader.events}
-        return [_told(event, places, authors) for event in reader.events]
+        events = [event for event in reader.events if event.fields.hive == reader.hive]
+        places = {event.id: place for place, event in enumerate(events)}
+        authors = {event.fields.author for event in events}
+        return [_told(event, places, authors) for event in events]
     finally:
         reader.close()
 

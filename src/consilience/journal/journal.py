@@ -29,7 +29,7 @@ from consilience.journal.kinds import kind_named
 from consilience.journal.operators import KeyFolds
 from consilience.journal.order import Ordered
 from consilience.journal.quarantine import Proof
-from consilience.journal.queries import own_heads
+from consilience.journal.queries import feed_ids, own_heads
 from consilience.journal.spending import SpendingFeed
 from consilience.journal.store import Durability, Store
 
@@ -203,8 +203,16 @@ class Journal(JournalReader):
         feed = self._claim(hive)
         tips = {(e.fields.hive, e.fields.author, e.fields.feed): e.id for e in events}
         tips.pop((hive, self._signer.did, feed), None)
-        self._after = tuple(tips.values())
+        self._after = tuple({*tips.values(), *self._identity_heads(hive)})
         return events
+
+    def _identity_heads(self, besides: str) -> list[str]:
+        """Return the heads of the writer's own identity events here: also what a new hive's first event builds on."""
+        own = identity_hive(self._signer.did)
+        if own == besides:
+            return []
+        feeds = feed_ids(self._store, own)
+        return [tip[0] for feed in feeds if (tip := self._store.feed_tip(own, feed)) is not None]
 
     def _claim(self, hive: str) -> str:
         """Take a feed that this device may extend, or a new one. One that forks is never extended."""

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from consilience.core.bodies import HiveFounded
 from consilience.core.errors import DamagedError, JournalError, NotFoundError
-from consilience.core.events import Event
+from consilience.core.events import Event, identity_hive
 from consilience.core.ports import Verifier
 from consilience.journal.device import Mark
 from consilience.journal.feed import FeedHead, Row, advance, check_link, check_row, read_event
@@ -183,6 +183,8 @@ def _lost(store: Store, checker: _Checker, marks: dict[str, Mark]) -> Fault | No
                 return Fault(what=f"feed {feed[:8]} is missing, but this device wrote it up to seq {mark.seq}")
             continue
         author, head = heads[feed]
+        if head.hive == identity_hive(author) and mark.path != str(store.path.resolve()):
+            continue  # it rides along here: what came after the last run is in the identity's own journal
         if mark.seq > head.seq and (author, head.id) not in checker.built_on:
             what = f"feed {feed[:8]} ends at seq {head.seq}, but this device wrote it up to seq {mark.seq}"
             return Fault(what=f"{what}: the tail is missing, or this is an older copy")

@@ -13,7 +13,7 @@ from typing import Self
 
 from msgspec import Struct
 
-from consilience.core.errors import IdentityError, NotFoundError
+from consilience.core.errors import IdentityError, JournalError, NotFoundError
 from consilience.core.events import identity_hive
 from consilience.core.ports import Clock
 from consilience.identity.did import decode_did, peer_id, wallet_address
@@ -64,11 +64,33 @@ def open_identity(places: UserPlaces, passphrase: str = "") -> Identity:
     """Return this device's identity, making its key on first use.
 
     Raises:
-        IdentityError: the key cannot be made or read.
+        IdentityError: the key cannot be made or read, or is no longer in force.
         LockedError: a rotation is under way.
     """
     settle(places)
-    return load_or_create(places.key, passphrase)
+    identity = load_or_create(places.key, passphrase)
+    require_in_force(places, identity)
+    return identity
+
+
+def require_in_force(places: UserPlaces, identity: Identity) -> None:
+    """Make sure that this device knows of no event that retired or revoked the key.
+
+    A soul journal that cannot be read says nothing: `node.souls.carry_identity` tells what is missing then.
+
+    Raises:
+        IdentityError: it does: what the key signs would count nowhere.
+    """
+    try:
+        state = state_of(places)
+    except JournalError:
+        return
+    if state.revoked_event:
+        hint = "`consilience id new --key FILE` makes another identity"
+        raise IdentityError(f"{state.author} was revoked by event {state.revoked_event[:12]}", hint=hint)
+    if state.key != identity.key_did and identity.key_did in [span.key for span in state.spans]:
+        what = f"the key at {places.key} was retired by event {state.spans[-1].event[:12]}; {state.key} is in force"
+        raise IdentityError(what, hint="restore key.json from a backup made after the last rotation")
 
 
 def new_identity(places: UserPlaces, passphrase: str, clock: Clock, controller: Identity | None = None) -> None:
@@ -131,6 +153,7 @@ class OpenSoul:
         settle(places)
         self.places = places
         self.identity = load(places.key, passphrase)
+        require_in_force(places, self.identity)
         self.journal: Journal = open_soul(places, self.identity, clock)
         try:
             ensure_genesis(self.journal, self.identity, places.key, passphrase, controller=controller)

@@ -27,11 +27,13 @@ from consilience.core.study import Policy, Spend, StudySettings
 from consilience.identity.keystore import require_settled
 from consilience.journal.excision import standing_events
 from consilience.journal.journal import Journal, fold
+from consilience.journal.views.beliefs import BeliefsView
 from consilience.journal.views.run_state import RunStateView
 from consilience.journal.views.trials import TrialsView
 from consilience.node.identities import open_identity
 from consilience.node.places import UserPlaces, hide_from_git, state_folder
 from consilience.node.settings import Settings
+from consilience.node.souls import carry_identity
 from consilience.node.verifying import fresh_keys
 from consilience.search.proposing import Offer, propose_baseline
 from consilience.search.state import SearchState
@@ -41,7 +43,11 @@ _ARTIFACT_CACHE = 512
 
 
 class Session:
-    """One problem, open for writing."""
+    """One problem, open for writing.
+
+    `author` is the DID that writes; `missing` says what of the identity's own events could not be taken in, "" where
+    all of them are here.
+    """
 
     def __init__(self, journal: Journal, loaded: LoadedProblem, clock: Clock, folder: Path) -> None:
         self.journal = journal
@@ -51,6 +57,9 @@ class Session:
         self.state = SearchState(loaded.problem)
         self.run_state = RunStateView()
         self.trials = TrialsView()
+        self.beliefs = BeliefsView()
+        self.author = ""
+        self.missing = ""
         self.proposers: tuple[Proposer, ...] = ()
         self.observers: list[Observer] = []
         self.read_artifact = lru_cache(maxsize=_ARTIFACT_CACHE)(self._read_artifact)
@@ -90,6 +99,7 @@ class Session:
         try:
             hide_from_git(folder)
             session = cls(journal, loaded, clock, folder)
+            session.missing = carry_identity(journal, replace(places, key=key), signer, clock, passphrase)
             session._enter(signer.did, places.marks, study.policy)
             require_settled(key, signer.key_did)  # only now does a rotation see that this feed is being written
             if resume:
@@ -142,7 +152,8 @@ class Session:
         identifier = problem_id(self.loaded.problem)
         hive = self.journal.hive_of(identifier)
         events = standing_events(self.journal.enter(hive or Journal.new_hive(), marks))
-        for view in (self.state, self.run_state, self.trials):
+        self.author = did
+        for view in (self.state, self.run_state, self.trials, self.beliefs):
             fold(view, events)
             self.journal.follow(view)
         if hive is None:

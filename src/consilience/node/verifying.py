@@ -2,7 +2,8 @@
 
 Rules:
     1. A whole journal is verified with a fresh ring, which learns about keys in order of arrival.
-    2. What comes next (a tail, foreign events) is verified with a ring that knows the journal already.
+    2. What comes next (a tail, foreign events, a range of rows that another process checks) is verified with a ring
+       that knows what the journal says of keys before it.
 
 Data flow: Store -> events about keys -> KeysView -> KeyRing -> `verify`, `check_tail`, `Journal.take`.
 """
@@ -26,21 +27,22 @@ def fresh_ring() -> KeyRing:
     return KeyRing(fresh_keys())
 
 
-def ring_of(store: Store) -> KeyRing:
-    """Return a ring that knows what a journal says of keys."""
-    return KeyRing(keys_of(store))
+def ring_of(store: Store, before: int | None = None) -> KeyRing:
+    """Return a ring that knows what a journal says of keys, up to before a local position; None is all."""
+    return KeyRing(keys_of(store, before))
 
 
-def keys_of(store: Store) -> KeysView:
+def keys_of(store: Store, before: int | None = None) -> KeysView:
     """Return what a journal says of keys; events that do not hold are left out (`consilience verify` names them)."""
     keys = fresh_keys()
     ring = KeyRing(keys)
-    for row in key_rows(store):
+    for row in key_rows(store, before):
         check_row(row, ring)
     return keys
 
 
-def key_rows(store: Store) -> list[Row]:
-    """Return a journal's events about keys, in order of arrival."""
-    found = [row for kind in KEY_KINDS for row in store.rows(kind=kind)]
+def key_rows(store: Store, before: int | None = None) -> list[Row]:
+    """Return a journal's events about keys, in order of arrival, up to before a local position; None is all."""
+    last = None if before is None else before - 1
+    found = [row for kind in KEY_KINDS for row in store.rows(kind=kind, to=last)]
     return sorted(found, key=lambda row: row.position)

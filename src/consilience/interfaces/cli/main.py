@@ -33,6 +33,7 @@ COMMANDS = {
     "backup": "journal_commands",
     "gc": "journal_commands",
     "id": "identity_commands",
+    "soul": "soul_commands",
     "doctor": "run_commands",
     "attack": "attack_commands",
     "config": "run_commands",

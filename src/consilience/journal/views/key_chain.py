@@ -4,7 +4,7 @@ Rules:
     1. A rotation counts when it is signed by the key it follows, names the promised key, and has that key's proof.
     2. A retired key signs a place of a feed only as far as its rotation *closes* that feed; the key after it signs only
        beyond. So each place has one key that may sign it, whatever order events came in and whatever a clock says.
-    3. Two rotations that follow one event, or two beginnings that both rotated, are equivocation.
+    3. Two rotations that follow one event, or two beginnings, are equivocation.
     4. Pure: the same events give the same state in any order, but for who followed whom as controller.
 
 Source: pre-rotation as in KERI (Smith 2019, arXiv 1907.02143): the hash of the next key is published before it is used.
@@ -169,7 +169,6 @@ class _Derivation:
             self._faults.update((e.id, "the identity's genesis is not in the journal before it") for e in self._events)
             return replace(bare_state(self._author), faults=self._faults)
         chain = chains[0]
-        rotated = [each for each in chains if len(each.spans) > 1]
         genesis: IdentityCreated = chain.root.body
         state = KeyState(
             author=self._author,
@@ -181,7 +180,7 @@ class _Derivation:
             promise=chain.promise,
             controller=genesis.controller,
             controller_event=chain.root.id if genesis.controller else "",
-            quarantined=_equivocation(chain, rotated),
+            quarantined=_equivocation(chains),
         )
         self._blame_rotations(chains)
         state = self._with_revocation(state)
@@ -283,10 +282,10 @@ class _Derivation:
         return self._proofs.signer(event.jws)
 
 
-def _equivocation(chain: _Chain, rotated: list[_Chain]) -> str:
-    if chain.forked:
+def _equivocation(chains: list[_Chain]) -> str:
+    if any(chain.forked for chain in chains):
         return "two rotations follow one event"
-    return "two beginnings of this identity rotated apart" if len(rotated) > 1 else ""
+    return "the identity began twice" if len(chains) > 1 else ""
 
 
 def _after(state: KeyState, event: Event) -> KeyState:

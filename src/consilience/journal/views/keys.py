@@ -68,6 +68,9 @@ class KeysView:
         if event.fields.hive != identity_hive(author):
             return "an event about keys belongs in its identity's own hive"
         known = event.id in self._held
+        first = self.state(author).genesis
+        if first and isinstance(event.body, IdentityCreated) and not known:
+            return f"its author began already, with event {first[:12]}: whose promise came first counts"
         self.apply(event)
         fault = self.state(author).faults.get(event.id, "")
         if fault and not known:
