@@ -18,6 +18,7 @@ from consilience.identity.keystore import (
     load,
     load_or_create,
     next_path,
+    promised_key,
     require_settled,
     rotating_path,
     set_passphrase,
@@ -50,9 +51,8 @@ def test_each_of_two_keys_in_one_folder_has_its_own_files(key: Path) -> None:
 
 
 def test_a_rotation_keeps_the_author_and_where_the_key_came_from(key: Path) -> None:
-    first = load(key)
-    promise = ensure_next_key(key)
-    taking_over, after = begin_rotation(key, next_path(key), first.did, "")
+    first, promise = load(key), ensure_next_key(key)
+    taking_over, after = begin_rotation(key, promised_key(next_path(key), promise, ""), first.did, "")
     assert promise_of(taking_over.key_did) == promise
     with pytest.raises(IdentityError, match="under way"):
         load(key)
@@ -65,9 +65,8 @@ def test_a_rotation_keeps_the_author_and_where_the_key_came_from(key: Path) -> N
 
 @pytest.mark.parametrize("lost", ["nothing", "after", "rotating moved"])
 def test_settling_goes_by_the_key_in_force(key: Path, lost: str) -> None:
-    first = load(key)
-    promise = ensure_next_key(key)
-    taking_over, after = begin_rotation(key, next_path(key), first.did, "")
+    first, promise = load(key), ensure_next_key(key)
+    taking_over, after = begin_rotation(key, promised_key(next_path(key), promise, ""), first.did, "")
     if lost == "after":
         after_path(key).unlink()  # killed between the two files: nothing was signed
     if lost == "rotating moved":
@@ -101,7 +100,13 @@ def test_a_passphrase_is_put_on_all_keys_and_taken_off(key: Path, monkeypatch: p
     assert describe(key).did == before.did  # whose it is can be told without the passphrase
     assert ensure_next_key(key) == promise  # and so can its promise
     assert ensure_witness_key(key, "correct horse").did == witness.did
+    document = json.loads(key.read_text())
+    key.write_text(json.dumps({name: value for name, value in document.items() if name != "did"}))
+    assert describe(key).did == ""  # as an earlier version wrote it
     assert load(key, "correct horse").secret_bytes() == before.secret_bytes()
+    assert describe(key).did == before.did
+
+    load(key, "correct horse")
 
     def decrypt(*_: object) -> bytes:
         raise AssertionError("a key is unlocked once in a process")

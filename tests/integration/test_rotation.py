@@ -24,7 +24,7 @@ from consilience.node.certifying import revoke
 from consilience.node.clock import SystemClock
 from consilience.node.identities import OpenSoul, new_identity, open_identity, report, settle, state_of
 from consilience.node.places import UserPlaces
-from consilience.node.rotation import own_heads, rotate
+from consilience.node.rotation import Promised, own_heads, rotate
 from consilience.node.session import Session
 from consilience.node.settings import problem_layer, resolve
 from consilience.node.verifying import fresh_ring, keys_of, ring_of
@@ -195,10 +195,10 @@ def test_the_promised_key_may_be_kept_elsewhere(places: UserPlaces, tmp_path: Pa
     next_path(places.key).replace(safe)
     with pytest.raises(IdentityError, match="the promised key is not at"):
         rotate(places, SystemClock())
-    done = rotate(places, SystemClock(), promised=safe)
+    done = rotate(places, SystemClock(), promised=Promised(file=safe))
     assert describe(safe).did == done.key
     with pytest.raises(IdentityError, match="not the one that was promised"):
-        rotate(places, SystemClock(), promised=safe)
+        rotate(places, SystemClock(), promised=Promised(file=safe))
     assert load(places.key).key_did == done.key
 
 

@@ -12,6 +12,7 @@ Data flow: paths + passphrase -> Identity, WitnessKey, promises -> `node.genesis
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from coincurve import PrivateKey
@@ -68,7 +69,10 @@ def load(path: Path, passphrase: str = "") -> Identity:
         IdentityError: see `load_or_create`; also when there is no such file, or a rotation was cut short.
     """
     require_settled(path)
-    return _read(path, passphrase)
+    identity, file = read_identity(path, passphrase), describe(path)
+    if not file.did:  # a locked file of an earlier version, or of a wallet: from now on it says whose it is
+        write_over(path, {**file.document, "did": identity.key_did})
+    return identity
 
 
 def require_settled(path: Path, key_did: str = "") -> None:
@@ -91,13 +95,17 @@ def is_unsettled(path: Path) -> bool:
     return rotating_path(path).exists() or after_path(path).exists()
 
 
-def write_identity(path: Path, identity: Identity, passphrase: str, *, origin: str = "") -> bool:
+def write_identity(
+    path: Path, identity: Identity, passphrase: str, *, origin: str = "", beside: Mapping[str, object] | None = None
+) -> bool:
     """Keep an identity at `path` unless there is one; tell whether this call made the file.
+
+    `beside` are further, public fields of the file.
 
     Raises:
         IdentityError: it cannot be written.
     """
-    return write_new(path, _document(identity, passphrase, origin))
+    return write_new(path, {**_document(identity, passphrase, origin), **(beside or {})})
 
 
 def ensure_next_key(path: Path, passphrase: str = "") -> str:
@@ -127,19 +135,35 @@ def ensure_witness_key(path: Path, passphrase: str = "") -> WitnessKey:
     return WitnessKey(read_secret(kept, passphrase))
 
 
-def begin_rotation(path: Path, promised: Path, author: str, passphrase: str) -> tuple[Identity, str]:
+def promised_key(promised: Path, promise: str, passphrase: str) -> Identity:
+    """Return the promised key, for `begin_rotation` only.
+
+    Raises:
+        IdentityError: the file is not here, cannot be read, or holds another key.
+    """
+    if not promised.exists():
+        hint = "bring it back from where it is kept and name it: consilience id rotate --next FILE"
+        raise IdentityError(f"the promised key is not at {promised}", hint=hint)
+    identity = read_identity(promised, passphrase)
+    if promise_of(identity.key_did) != promise:
+        hint = "name the file of the promised key with --next"
+        raise IdentityError(f"the key at {promised} is not the one that was promised", hint=hint)
+    return identity
+
+
+def begin_rotation(path: Path, promised: Identity, author: str, passphrase: str) -> tuple[Identity, str]:
     """Lay ready the key that takes over and the one after it; return that identity and the new promise.
 
     Args:
         path: the key in force.
-        promised: the key that was promised; it is copied, under this passphrase, and left where it is.
+        promised: the key that was promised (`promised_key`).
         author: the identity's first DID.
-        passphrase: of all three.
+        passphrase: of what is written.
 
     Raises:
         IdentityError: one of them cannot be read or written.
     """
-    identity = Identity(PrivateKey(read_secret(promised, passphrase)), author)
+    identity = Identity(PrivateKey(promised.secret_bytes()), author)
     after = Identity.generate()
     origin = describe(path).origin
     write_over(rotating_path(path), _document(identity, passphrase, origin))
@@ -196,7 +220,12 @@ def _read_either(path: Path, old: str, new: str) -> bytes:
         return read_secret(path, new)
 
 
-def _read(path: Path, passphrase: str) -> Identity:
+def read_identity(path: Path, passphrase: str) -> Identity:
+    """Return the key in a file, whatever its role, with the author that the file names.
+
+    Raises:
+        IdentityError: it cannot be read, or contradicts itself.
+    """
     restore = "restore it from a backup, or name another"
     file = describe(path)
     try:
@@ -214,7 +243,7 @@ def key_did_at(path: Path, passphrase: str = "") -> str:
     Raises:
         IdentityError: it cannot be read.
     """
-    return describe(path).did or _read(path, passphrase).key_did
+    return describe(path).did or read_identity(path, passphrase).key_did
 
 
 def _document(identity: Identity, passphrase: str, origin: str = "") -> dict[str, object]:

@@ -9,6 +9,7 @@ Data flow: key files + soul journal -> Identity; -> IdentityReport -> `consilien
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Self
 
 from msgspec import Struct
@@ -183,8 +184,8 @@ class OpenSoul:
         self.close()
 
 
-def report(places: UserPlaces) -> IdentityReport:
-    """Describe this device's identity.
+def report(places: UserPlaces, passphrase: Callable[[], str] = str) -> IdentityReport:
+    """Describe this device's identity. The passphrase is asked for only where a locked file does not say whose it is.
 
     Raises:
         IdentityError: there is no key yet, or its file is unusable.
@@ -192,7 +193,8 @@ def report(places: UserPlaces) -> IdentityReport:
     settle(places)
     file = public_file(places)
     if not file.did:
-        raise IdentityError(f"{places.key} does not say whose it is", hint="consilience id import it")
+        load(places.key, passphrase())
+        file = public_file(places)
     state = state_of(places)
     key = decode_did(file.did)
     witness = witness_path(places.key)

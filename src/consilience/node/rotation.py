@@ -17,17 +17,23 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from consilience.core.bodies_identity import KeyRotated
-from consilience.core.errors import IdentityError, JournalError, LockedError
+from consilience.core.errors import JournalError, LockedError
 from consilience.core.ports import Clock
-from consilience.identity.keystore import begin_rotation, key_did_at, next_path, settle_rotation
-from consilience.identity.proofs import StatementProofs, prove
+from consilience.identity.keystore import begin_rotation, next_path, promised_key, settle_rotation
+from consilience.identity.proofs import prove
 from consilience.identity.statements import rotation_statement
 from consilience.journal.device import busy_feeds, read_marks
 from consilience.journal.journal import JOURNAL_NAME
 from consilience.journal.store import Store
-from consilience.journal.views.key_chain import KeyState
 from consilience.node.identities import OpenSoul, settle
 from consilience.node.places import UserPlaces
+
+
+class Promised(Struct, frozen=True, kw_only=True):
+    """Where the promised key is, and what unlocks it."""
+
+    file: Path
+    passphrase: str = ""
 
 
 class Rotated(Struct, frozen=True, kw_only=True):
@@ -47,7 +53,7 @@ def rotate(
     clock: Clock,
     passphrase: str = "",
     *,
-    promised: Path | None = None,
+    promised: Promised | None = None,
     journals: tuple[Path, ...] = (),
 ) -> Rotated:
     """Let the promised key take over.
@@ -56,7 +62,7 @@ def rotate(
         places: the key in force and the feed marks.
         clock: for the event.
         passphrase: of the key files.
-        promised: the promised key's file, where it was taken elsewhere.
+        promised: the promised key, where it was taken elsewhere.
         journals: further state folders (of other devices) whose feeds of this identity are closed where they end.
 
     Raises:
@@ -65,7 +71,8 @@ def rotate(
     """
     try:
         with OpenSoul(places, passphrase, clock) as soul:
-            rotated = _rotate(soul, promised or next_path(places.key), passphrase, journals)
+            kept = promised or Promised(file=next_path(places.key), passphrase=passphrase)
+            rotated = _rotate(soul, kept, passphrase, journals)
             settle_rotation(places.key, rotated.key)
     except BaseException:
         settle(places)
@@ -73,10 +80,10 @@ def rotate(
     return rotated
 
 
-def _rotate(soul: OpenSoul, promised: Path, passphrase: str, journals: tuple[Path, ...]) -> Rotated:
+def _rotate(soul: OpenSoul, promised: Promised, passphrase: str, journals: tuple[Path, ...]) -> Rotated:
     state, did = soul.state, soul.identity.did
-    _require_promised(state, promised, passphrase)
-    taking_over, promise = begin_rotation(soul.places.key, promised, did, passphrase)
+    following = promised_key(promised.file, state.promise, promised.passphrase)
+    taking_over, promise = begin_rotation(soul.places.key, following, did, passphrase)
     _require_quiet(soul)
     body = KeyRotated(
         previous=state.spans[-1].event,
@@ -95,18 +102,6 @@ def _rotate(soul: OpenSoul, promised: Path, passphrase: str, journals: tuple[Pat
         event=soul.write(body),
         closes=body.closes,
     )
-
-
-def _require_promised(state: KeyState, promised: Path, passphrase: str) -> None:
-    if state.revoked_event:
-        raise IdentityError(f"{state.author} was revoked; no key follows", hint="consilience id new --key FILE")
-    if not promised.exists():
-        hint = "bring it back from where it is kept and name it: consilience id rotate --next FILE"
-        raise IdentityError(f"the promised key is not at {promised}", hint=hint)
-    key = key_did_at(promised, passphrase)
-    if not state.promise or StatementProofs().promise(key) != state.promise:
-        hint = "name the file of the promised key with --next"
-        raise IdentityError(f"the key at {promised} is not the one that was promised", hint=hint)
 
 
 def _require_quiet(soul: OpenSoul) -> None:

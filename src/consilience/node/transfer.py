@@ -15,16 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from coincurve import PrivateKey
 from msgspec import Struct
 
 from consilience.core.errors import ForeignEventError, IdentityError, JournalError, UsageError
 from consilience.core.events import event_id, identity_hive
 from consilience.core.ports import Clock
-from consilience.identity.key_files import describe, key_document, read_secret, write_new
+from consilience.identity.key_files import describe
 from consilience.identity.keyring import KeyRing
 from consilience.identity.keys import Identity
-from consilience.identity.keystore import load, require_settled, witness_path
+from consilience.identity.keystore import load, read_identity, require_settled, witness_path, write_identity
 from consilience.journal.feed import Row, check_row, read_event
 from consilience.node.genesis import ensure_genesis
 from consilience.node.identities import own_events, public_file, settle, state_of
@@ -56,12 +55,9 @@ def export_identity(places: UserPlaces, destination: Path, passphrase: str, new_
     _require_new(destination)
     settle(places)
     identity = load(places.key, passphrase)
-    author = identity.did if identity.did != identity.key_did else ""
-    public = {"did": identity.key_did, "author": author}
-    document = key_document(identity.secret_bytes(), new_passphrase, public)
     events = own_events(places, identity.did)
-    written = write_new(destination, {**document, EVENTS_FIELD: [list(pair) for pair in events]})
-    if not written:
+    beside = {EVENTS_FIELD: [list(pair) for pair in events]}
+    if not write_identity(destination, identity, new_passphrase, beside=beside):
         raise UsageError(f"{destination} exists already", hint="name a new file")
     return Transferred(
         did=identity.did,
@@ -120,9 +116,7 @@ def import_identity(
         ForeignEventError: its events do not hold, or do not make its key the one in force.
     """
     file = describe(source)
-    identity = Identity(PrivateKey(read_secret(source, passphrase)), file.author)
-    if file.did not in ("", identity.key_did):
-        raise IdentityError(f"{source} names {file.did}, but holds the key of {identity.key_did}", hint="export anew")
+    identity = read_identity(source, passphrase)
     rows = _rows(file.document.get(EVENTS_FIELD, []), identity)
     kept_under = passphrase * file.locked if new_passphrase is None else new_passphrase
     _keep(places, identity, kept_under)
@@ -140,10 +134,8 @@ def import_identity(
 def _keep(places: UserPlaces, identity: Identity, passphrase: str) -> None:
     """Write the key, unless the same key is there already."""
     require_settled(places.key)
-    author = identity.did if identity.did != identity.key_did else ""
-    public = {"did": identity.key_did, "author": author, "origin": "imported"}
     if not places.key.exists():
-        write_new(places.key, key_document(identity.secret_bytes(), passphrase, public))
+        write_identity(places.key, identity, passphrase, origin="imported")
     if describe(places.key).did != identity.key_did:
         hint = "name another place with --key, or move that key away"
         raise IdentityError(f"there is another key at {places.key}; nothing was imported", hint=hint)

@@ -17,7 +17,7 @@ from consilience.journal.views.key_chain import Certificate
 from consilience.node import identities, transfer
 from consilience.node.clock import SystemClock
 from consilience.node.identities import IdentityReport
-from consilience.node.rotation import Rotated
+from consilience.node.rotation import Promised, Rotated
 from consilience.node.rotation import rotate as rotate_key
 
 _SHORT = 12
@@ -32,7 +32,8 @@ def id_() -> None:
 @secrets.with_key
 def show(as_json: bool, **flags: Any) -> int:  # noqa: FBT001  click's
     """Show DID, peer id, wallet, key file, next key, witness key, controller, certified keys and rotations."""
-    report = identities.report(secrets.places_of(flags))
+    places = secrets.places_of(flags)
+    report = identities.report(places, lambda: secrets.passphrase_for(places.key, flags))
     emit(report, lambda console: _show(console, report), as_json=as_json)
     return EXIT_DONE
 
@@ -46,7 +47,7 @@ def new(controller_key: Path | None, as_json: bool, **flags: Any) -> int:  # noq
     passphrase = secrets.passphrase_for(places.key, flags)
     controller = load(controller_key, secrets.passphrase_for(controller_key, flags)) if controller_key else None
     identities.new_identity(places, passphrase, SystemClock(), controller)
-    report = identities.report(places)
+    report = identities.report(places, lambda: passphrase)
     emit(report, lambda console: _show(console, report), as_json=as_json)
     note(f"move {report.next_key_file} to a place of its own, best offline: it takes over when this key is stolen")
     return EXIT_DONE
@@ -54,6 +55,12 @@ def new(controller_key: Path | None, as_json: bool, **flags: Any) -> int:  # noq
 
 @id_.command()
 @click.option("--next", "promised", type=click.Path(path_type=Path), help="The promised key, where it was moved away.")
+@click.option(
+    "--next-passphrase-file",
+    "next_passphrase_file",
+    type=click.Path(path_type=Path),
+    help="File with the promised key's own passphrase, where that is another.",
+)
 @click.option(
     "--journal",
     "journals",
@@ -66,7 +73,11 @@ def rotate(promised: Path | None, journals: tuple[Path, ...], as_json: bool, **f
     """Let the promised key take over. What the old key signs from now on counts nowhere."""
     places = secrets.places_of(flags)
     passphrase = secrets.passphrase_for(places.key, flags)
-    done = rotate_key(places, SystemClock(), passphrase, promised=promised, journals=journals)
+    kept = None
+    if promised is not None:
+        own = secrets.passphrase_for(promised, {"passphrase_file": flags["next_passphrase_file"]})
+        kept = Promised(file=promised, passphrase=own if flags["next_passphrase_file"] else own or passphrase)
+    done = rotate_key(places, SystemClock(), passphrase, promised=kept, journals=journals)
     emit(done, lambda console: console.print(_rotated(done), soft_wrap=True), as_json=as_json)
     note(f"move {done.next_key_file} to a place of its own, best offline")
     if promised is not None:
@@ -122,11 +133,13 @@ def export(destination: Path, public: bool, unencrypted: bool, as_json: bool, **
 
 @id_.command(name="import")
 @click.argument("source", type=click.Path(path_type=Path))
+@secrets.with_new_passphrase
 @secrets.with_key
 def import_(source: Path, as_json: bool, **flags: Any) -> int:  # noqa: FBT001  click's
     """Take in a key from SOURCE (an export, or a wallet's keystore v3); another key is never overwritten."""
     places = secrets.places_of(flags)
-    done = transfer.import_identity(places, source, SystemClock(), secrets.passphrase_for(source, flags))
+    lock = secrets.new_passphrase(flags) if flags["new_passphrase_file"] else None
+    done = transfer.import_identity(places, source, SystemClock(), secrets.passphrase_for(source, flags), lock)
     text = f"{done.did} is in {done.file}, with {done.events} events that came with it"
     emit(done, lambda console: console.print(one_line(text, 0), soft_wrap=True), as_json=as_json)
     return EXIT_DONE
