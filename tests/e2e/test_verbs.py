@@ -269,6 +269,7 @@ VERBS = (
     ("doctor", "valley"),
     ("config", "valley", "--show-origin"),
     ("attack", "--only", "4"),
+    ("soul", "-p", "valley"),
 )
 
 
