@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from functools import lru_cache
 from hashlib import sha256
 
 from coincurve import PrivateKey
@@ -26,6 +27,7 @@ from consilience.identity.did import decode_did, key_id
 _SIGNATURE_BYTES = 64
 
 
+@lru_cache(maxsize=4096)
 def protected_header(did: str) -> str:
     """Return the base64url JWS header for a signer: ``{alg: ES256K, b64: false, crit: [b64], kid}``."""
     header = {"alg": "ES256K", "b64": False, "crit": ["b64"], "kid": key_id(did)}
