@@ -133,9 +133,9 @@ class RangeChecker:
         for name in references(event.body, kind.rests_on):
             if not self._is_before(name, row.position):
                 return f"it rests on event {name[:12]}, which is not in the journal before it"
-        for field in kind.blobs:
-            fault = self._check_blobs(references(event.body, (field,)), erasable=field in kind.erasable)
-            if fault:
+        for name in references(event.body, kind.blobs):
+            fault = self._check_blob(name)
+            if fault and not (name in references(event.body, kind.erasable) and name in self._tombstones()):
                 return fault
         is_genesis = isinstance(event.body, HiveFounded) and event.body.specification
         return self._check_specification(event.body.specification) if is_genesis else ""
@@ -148,18 +148,18 @@ class RangeChecker:
 
     def _check_specification(self, name: str) -> str:
         try:
-            return self._check_blobs(specification_blobs(self._store.get(name)), erasable=False)
+            named = specification_blobs(self._store.get(name))
         except JournalError as error:
             return error.message
+        return next(filter(None, map(self._check_blob, named)), "")
 
-    def _check_blobs(self, names: tuple[str, ...], *, erasable: bool) -> str:
-        """Look for blobs that are gone without a tombstone; whether the others match is checked by place."""
-        for name in names:
-            if name not in self._blobs and not self._store.has_blob(name):
-                if not (erasable and name in self._tombstones()):
-                    return f"no blob {name[:12]}"
-            else:
-                _remember(self._blobs, name)
+    def _check_blob(self, name: str) -> str:
+        """Say when a blob is gone; whether its bytes match is checked by place, once for each."""
+        if name in self._blobs:
+            return ""
+        if not self._store.has_blob(name):
+            return f"no blob {name[:12]}"
+        _remember(self._blobs, name)
         return ""
 
     def _tombstones(self) -> frozenset[str]:

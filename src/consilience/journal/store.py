@@ -269,7 +269,10 @@ class Store:
             raise explain(self.path, error) from error
 
     def _fetch(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
-        return list(self._select(query, values))
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise explain(self.path, error) from error
 
     def _select(self, query: str, values: Iterable[object] = ()) -> Iterator[Any]:
         try:  # a damaged page is met while rows are read, not when the query starts
