@@ -21,7 +21,7 @@ from consilience.core.bodies import HiveFounded
 from consilience.core.errors import ForeignEventError, JournalError, TamperedError
 from consilience.core.events import Event, payload_bytes
 from consilience.core.ports import Clock, Signer, Verifier
-from consilience.journal.device import FeedMark, WriterLock, claim_feed
+from consilience.journal.device import FeedMark, WriterLock, claim_feed, refuse_lost
 from consilience.journal.excision import standing_events
 from consilience.journal.feed import FeedHead, Row, check_row, next_payload, read_event
 from consilience.journal.kinds import kind_named
@@ -159,7 +159,13 @@ class Journal(JournalReader):
             raise
 
     def enter(self, hive: str, marks: Path) -> list[Event]:
-        """Start writing in a hive and return its events in fold order."""
+        """Start writing in a hive and return its events in fold order.
+
+        Raises:
+            DamagedError: the journal is empty, but this device's marks say that it was not.
+        """
+        if self._position == 0:
+            refuse_lost(marks, self._store.path)
         events = self.events(hive)
         tips = {(e.fields.author, e.fields.feed): e for e in sorted(events, key=lambda e: e.fields.seq)}
         mine = {feed: tip.fields.seq for (author, feed), tip in tips.items() if author == self._signer.did}

@@ -75,6 +75,8 @@ class Store:
             upgrade(connection, self.version)
             self.version = FORMAT_VERSION
             connection.execute("PRAGMA journal_mode=WAL")
+            for fault in schema_faults(connection, self.version):
+                raise DamagedError(f"{self.path}: {fault}", hint=MEND_DAMAGED)
         elif self.version == 0:
             raise DamagedError(f"{self.path} is empty: it holds no journal", hint=MEND_DAMAGED)
         connection.execute(f"PRAGMA synchronous={'FULL' if durability == 'full' else 'NORMAL'}")
@@ -240,15 +242,16 @@ class Store:
         Raises:
             JournalError: another program has the file open in the middle of a read, or the disk is full.
         """
-        self._write("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._write("VACUUM")
+        if self._write("PRAGMA freelist_count").fetchone()[0]:
+            self._write("VACUUM")
         if self._write("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
             raise JournalError(f"{self.path} is being read by another program", hint="close it and try again")
 
     def close(self) -> None:
         """Close the file; an open group is forgotten."""
         try:
-            self.rollback()
+            if self._refused is None:  # else there is nothing to forget, and the first error is the one to tell
+                self.rollback()
         finally:
             self._connection.close()
 

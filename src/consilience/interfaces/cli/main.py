@@ -32,6 +32,8 @@ COMMANDS = {
     "cancel": "journal_commands",
     "backup": "journal_commands",
     "gc": "journal_commands",
+    "compact": "journal_commands",
+    "anew": "journal_commands",
     "doctor": "run_commands",
     "attack": "attack_commands",
     "config": "run_commands",
