@@ -229,10 +229,10 @@ class Journal(JournalReader):
                 taken += 1
         return taken
 
-    def put(self, data: bytes) -> str:
-        """Keep a blob with the open group and return its hash."""
+    def put(self, data: bytes, salt: bytes = b"") -> str:
+        """Keep a blob with the open group and return its name, the hash of salt and bytes."""
         self._store.begin()
-        return self._store.put(data)
+        return self._store.put(data, salt)
 
     def get(self, name: str) -> bytes:
         """Return a blob by its hash."""

@@ -22,7 +22,7 @@ from typing import Any, Literal
 from consilience.core.canonical import sha256_hex
 from consilience.core.errors import DamagedError, JournalError, NotFoundError
 from consilience.journal.feed import Row
-from consilience.journal.opening import check_before_opening
+from consilience.journal.opening import check_before_opening, no_journal_yet
 from consilience.journal.refusals import MEND_DAMAGED, explain
 from consilience.journal.schema import FORMAT_VERSION, format_of, schema_faults, upgrade
 
@@ -78,7 +78,7 @@ class Store:
             for fault in schema_faults(connection, self.version):
                 raise DamagedError(f"{self.path}: {fault}", hint=MEND_DAMAGED)
         elif self.version == 0:
-            raise DamagedError(f"{self.path} is empty: it holds no journal", hint=MEND_DAMAGED)
+            raise no_journal_yet(self.path)
         connection.execute(f"PRAGMA synchronous={'FULL' if durability == 'full' else 'NORMAL'}")
 
     def begin(self) -> None:

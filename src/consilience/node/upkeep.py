@@ -68,9 +68,11 @@ def verify(state: Path, places: UserPlaces, jobs: int = 1) -> VerifyReport:
         NotFoundError: there is none.
         DamagedError: it is gone, but this device wrote it.
     """
-    if not (state / JOURNAL_NAME).exists():
+    try:
+        store = Store.open(state / JOURNAL_NAME)
+    except NotFoundError:
         refuse_lost(places.marks, state / JOURNAL_NAME)
-    store = Store.open(state / JOURNAL_NAME)
+        raise
     try:
         return verify_store(store, EnvelopeVerifier(), read_marks(places.marks), jobs=jobs)
     finally:
