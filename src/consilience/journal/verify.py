@@ -28,6 +28,8 @@ Check = Callable[[Store], str]
 class VerifyReport(Struct, frozen=True, kw_only=True):
     """What was checked, and the first fault found (None: everything holds).
 
+    `events` and `blobs` are those that held before the fault; feeds and authors are told when every event held.
+
     A journal that holds is whole and unchanged since its authors signed it. Who may be believed is another
     question: compare `authors` with the DIDs that you know.
     """
@@ -59,14 +61,17 @@ def verify_store(
     """
     ends = _early_ends(store, marks or {})
     plan = Plan(path=str(store.path), events=store.count(), blobs=store.blob_places(), ends=ends, jobs=jobs)
-    structure, passed, blobs = run_plan(store, verifier, plan)
-    joined = join(passed) if not structure else Passed(fault=Fault(what=f"the file is damaged: {structure}"))
-    joined.fault = joined.fault or blobs.fault or _lost(store, joined, marks or {})
-    if joined.fault is None:
-        joined.fault = next((Fault(what=what) for check in checks if (what := check(store))), None)
+    checked = run_plan(store, verifier, plan)
+    joined = join(checked.rows)
+    if checked.structure:
+        joined.fault = Fault(what=f"the file is damaged: {checked.structure}")
+    if joined.fault is not None:
+        return VerifyReport(events=joined.events, feeds=0, blobs=0, authors=(), fault=joined.fault)
+    fault = checked.blobs.fault or _lost(store, joined, marks or {})
+    fault = fault or next((Fault(what=what) for check in checks if (what := check(store))), None)
     authors = tuple(sorted({author for _, author, _ in joined.heads}))
     return VerifyReport(
-        events=joined.events, feeds=len(joined.heads), blobs=blobs.count, authors=authors, fault=joined.fault
+        events=joined.events, feeds=len(joined.heads), blobs=checked.blobs.count, authors=authors, fault=fault
     )
 
 
@@ -77,12 +82,19 @@ def join(ranges: Iterable[Passed]) -> Passed:
         fault = _first_fault(whole, part)
         whole.heads.update(part.heads)
         whole.built_on |= part.built_on
-        whole.events += part.events
+        whole.events += _rows_before(fault, part)
         if fault is not None:
             whole.fault = fault
             break
         whole.next = part.next if part.first else whole.next
     return whole
+
+
+def _rows_before(fault: Fault | None, part: Passed) -> int:
+    """Return how many rows of a range held before the fault; positions have no gaps up to there."""
+    if fault is None or fault.position < 0 or part.first is None:
+        return part.events
+    return min(part.events, fault.position - part.first.position)
 
 
 def _first_fault(whole: Passed, part: Passed) -> Fault | None:
