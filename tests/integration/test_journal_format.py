@@ -187,8 +187,9 @@ def test_a_journal_set_aside_is_whole_and_its_feed_is_never_extended(tmp_path: P
     assert check(kept).events == 4
     shutil.copy(kept, path)
     assert check(write(tmp_path)).feeds == 2
-    with pytest.raises(NotFoundError, match="none was written"):
-        start_anew(tmp_path / "elsewhere", places(tmp_path))
+    assert start_anew(tmp_path / "elsewhere", places(tmp_path)).kept == "", "there was nothing to set aside"
+    with pytest.raises(NotFoundError, match="no folder"):
+        start_anew(tmp_path / "no" / "where", places(tmp_path))
 
 
 @pytest.mark.parametrize(

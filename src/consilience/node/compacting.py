@@ -68,13 +68,15 @@ def start_anew(state: Path, places: UserPlaces) -> Anew:
     Its feeds are never extended again, for their marks are gone, so nothing can be signed twice.
 
     Raises:
-        NotFoundError: there is neither a journal nor a mark of one.
+        NotFoundError: there is no such folder.
         LockedError: a run is writing it.
     """
     path = state / JOURNAL_NAME
     marks = marks_of(places.marks, path)
-    if not path.exists() and not marks:
-        raise NotFoundError(f"no journal at {path}, and none was written there", hint="`consilience run` makes one")
+    if not state.parent.is_dir():
+        raise NotFoundError(f"no folder {state.parent}", hint="name the problem's folder with -p")
+    if not marks and not _bytes(path):
+        return Anew(kept="", marks=0)
     state.mkdir(parents=True, exist_ok=True)
     with alone(state):
         kept = _set_aside(path)
