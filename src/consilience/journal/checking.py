@@ -18,7 +18,7 @@ from consilience.core.bodies_journal import BlobsErased
 from consilience.core.errors import JournalError
 from consilience.core.events import Event
 from consilience.core.ports import Verifier
-from consilience.journal.feed import FeedHead, Row, advance, check_link, open_row, read_event
+from consilience.journal.feed import FeedHead, Row, check_link, open_row, read_event
 from consilience.journal.kinds import BY_NAME, kind_named, references, specification_blobs
 from consilience.journal.store import Store
 
@@ -74,6 +74,7 @@ class RangeChecker:
         self._store = store
         self._verifier = verifier
         self._ends = ends
+        self._heads: dict[FeedKey, tuple[int, str]] = {}  # seq and id; structs are made of them once, at the end
         self._erased: frozenset[str] | None = None
         self._recent: set[str] = set()
         self._blobs: set[str] = set()
@@ -94,6 +95,8 @@ class RangeChecker:
                 passed.events += 1
         except JournalError as error:
             passed.fault = Fault(what=error.message)
+        for key, (seq, name) in self._heads.items():
+            passed.heads[key] = FeedHead(hive=key[0], author=key[1], feed=key[2], seq=seq, id=name)
         return passed
 
     def _check(self, row: Row) -> str:
@@ -107,13 +110,15 @@ class RangeChecker:
     def _check_feed(self, row: Row, event: Event) -> str:
         fields = event.fields
         key = (row.hive, row.author, row.feed)
-        head = self.passed.heads.get(key)
+        head = self._heads.get(key)
         if head is None:
             before = FeedHead(hive=row.hive, author=row.author, feed=row.feed, seq=row.seq - 1, id=fields.prev)
             self.passed.opened[key] = Opening(position=row.position, event=row.id, before=before)
-        elif fault := check_link(head, fields):
-            return fault
-        self.passed.heads[key] = advance(before if head is None else head, event)
+        elif head != (row.seq - 1, fields.prev):
+            return check_link(
+                FeedHead(hive=row.hive, author=row.author, feed=row.feed, seq=head[0], id=head[1]), fields
+            )
+        self._heads[key] = (row.seq, row.id)
         return ""
 
     def _check_references(self, row: Row, event: Event) -> str:

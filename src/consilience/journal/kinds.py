@@ -141,7 +141,7 @@ def references(body: Any, names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         value = getattr(body, name)
         found.extend([value] if isinstance(value, str) else value)
-    return tuple(item for item in found if item)
+    return tuple(filter(None, found))
 
 
 def specification_blobs(specification: bytes) -> tuple[str, ...]:
