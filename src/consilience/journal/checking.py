@@ -95,8 +95,7 @@ class RangeChecker:
                 passed.events += 1
         except JournalError as error:
             passed.fault = Fault(what=error.message)
-        for key, (seq, name) in self._heads.items():
-            passed.heads[key] = FeedHead(hive=key[0], author=key[1], feed=key[2], seq=seq, id=name)
+        passed.heads = {key: _head(key, *head) for key, head in self._heads.items()}
         return passed
 
     def _check(self, row: Row) -> str:
@@ -112,12 +111,10 @@ class RangeChecker:
         key = (row.hive, row.author, row.feed)
         head = self._heads.get(key)
         if head is None:
-            before = FeedHead(hive=row.hive, author=row.author, feed=row.feed, seq=row.seq - 1, id=fields.prev)
+            before = _head(key, row.seq - 1, fields.prev)
             self.passed.opened[key] = Opening(position=row.position, event=row.id, before=before)
         elif head != (row.seq - 1, fields.prev):
-            return check_link(
-                FeedHead(hive=row.hive, author=row.author, feed=row.feed, seq=head[0], id=head[1]), fields
-            )
+            return check_link(_head(key, *head), fields)
         self._heads[key] = (row.seq, row.id)
         return ""
 
@@ -188,6 +185,11 @@ def place(row: Row, what: str) -> Fault:
 def missing_before(position: int) -> str:
     """Return what is wrong with a row before which there is a gap."""
     return f"an event is missing before it: position {position} expected"
+
+
+def _head(key: FeedKey, seq: int, name: str | None) -> FeedHead:
+    hive, author, feed = key
+    return FeedHead(hive=hive, author=author, feed=feed, seq=seq, id=name)
 
 
 def _remember(names: set[str], name: str) -> None:
