@@ -173,7 +173,7 @@ def test_a_salt_given_to_another_blob_is_caught(journal_path: Path) -> None:
 @pytest.mark.parametrize("place", [-1, 4, 2**62])
 def test_a_repeated_event_is_caught(journal_path: Path, position: int, place: int) -> None:
     columns = "hive, author, feed, seq, kind, payload, jws"
-    statement = f"INSERT INTO event SELECT {place}, 'f' || substr(id, 2), {columns} FROM event WHERE position = ?"
+    statement = f"INSERT INTO event SELECT {place}, 'x' || substr(id, 2), {columns} FROM event WHERE position = ?"
     report = tampered(journal_path, statement, (position,))
     assert report.fault is not None
     assert report.fault.position == (place if place > 0 else -1)
