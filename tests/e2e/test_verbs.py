@@ -266,6 +266,8 @@ VERBS = (
     ("cancel", "-p", "valley"),
     ("backup", "copy-NAME.db", "-p", "valley"),
     ("gc", "-p", "valley"),
+    ("compact", "-p", "valley"),
+    ("anew", "-p", "folder-NAME"),
     ("doctor", "valley"),
     ("config", "valley", "--show-origin"),
     ("attack", "--only", "4"),

@@ -20,7 +20,7 @@ from consilience.core.bodies_journal import FeedOpened
 from consilience.core.errors import JournalError, NotFoundError, TamperedError
 from consilience.core.events import Event, identity_hive, payload_bytes
 from consilience.core.ports import Clock, Signer, Verifier
-from consilience.journal.device import FeedMark, WriterLock, claim_feed
+from consilience.journal.device import FeedMark, WriterLock, claim_feed, refuse_lost
 from consilience.journal.excision import standing_events
 from consilience.journal.feed import FeedHead, Row, advance, check_row, next_payload, read_event
 from consilience.journal.gathering import ordered, proofs
@@ -197,7 +197,13 @@ class Journal(JournalReader):
             raise
 
     def enter(self, hive: str, marks: Path) -> list[Event]:
-        """Start writing in a hive and return its events that count, in fold order."""
+        """Start writing in a hive and return its events that count, in fold order.
+
+        Raises:
+            DamagedError: the journal is empty, but this device's marks say that it was not.
+        """
+        if self._position == 0:
+            refuse_lost(marks, self._store.path)
         events = self.events(hive)
         self._marks = marks
         feed = self._claim(hive)
@@ -297,10 +303,10 @@ class Journal(JournalReader):
             self._claim(head.hive)
         return len(taken.rows)
 
-    def put(self, data: bytes) -> str:
-        """Keep a blob with the open group and return its hash."""
+    def put(self, data: bytes, salt: bytes = b"") -> str:
+        """Keep a blob with the open group and return its name, the hash of salt and bytes."""
         self._store.begin()
-        return self._store.put(data)
+        return self._store.put(data, salt)
 
     def get(self, name: str) -> bytes:
         """Return a blob by its hash."""

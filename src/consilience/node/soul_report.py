@@ -23,10 +23,10 @@ from consilience.core.events import Event, identity_hive
 from consilience.core.problem import Problem
 from consilience.identity.key_files import describe
 from consilience.identity.proofs import StatementProofs
+from consilience.journal.checking import Fault
 from consilience.journal.excision import excised_events
 from consilience.journal.journal import JOURNAL_NAME, JournalReader, fold
 from consilience.journal.order import canonical_order
-from consilience.journal.verify import Fault
 from consilience.journal.views.appraisal import Aftermath, Decision
 from consilience.journal.views.soul import Soul, SoulView
 from consilience.node.places import UserPlaces

@@ -22,9 +22,20 @@ def fresh_keys() -> KeysView:
     return KeysView(StatementProofs())
 
 
-def fresh_ring() -> KeyRing:
-    """Return a ring that knows nothing yet, for a journal that is verified from position 0."""
-    return KeyRing(fresh_keys())
+class JournalRing(KeyRing):
+    """A ring that knows nothing yet, for a journal that is verified from position 0, or in ranges from any."""
+
+    def __init__(self) -> None:
+        super().__init__(fresh_keys())
+
+    def at(self, store: Store, position: int) -> KeyRing:
+        """Return a ring that knows what the journal says of keys before a position."""
+        return ring_of(store, position)
+
+
+def fresh_ring() -> JournalRing:
+    """Return a ring that knows nothing yet."""
+    return JournalRing()
 
 
 def ring_of(store: Store, before: int | None = None) -> KeyRing:

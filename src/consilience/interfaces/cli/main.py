@@ -34,6 +34,8 @@ COMMANDS = {
     "gc": "journal_commands",
     "id": "identity_commands",
     "soul": "soul_commands",
+    "compact": "journal_commands",
+    "anew": "journal_commands",
     "doctor": "run_commands",
     "attack": "attack_commands",
     "config": "run_commands",
