@@ -191,6 +191,15 @@ class Store:
         """Return how many events there are: the next local position."""
         return int(self._fetch("SELECT count(*) FROM event")[0][0])
 
+    def ids(self, start: int, stop: int) -> Iterator[str]:
+        """Yield the ids of the events at positions `start` to `stop`, in order of arrival."""
+        query = "SELECT id FROM event WHERE position >= ? AND position < ? ORDER BY position"
+        try:
+            for (name,) in self._connection.execute(query, (start, stop)):
+                yield name
+        except sqlite3.DatabaseError as error:
+            raise _explain(self.path, error) from error
+
     def structure_faults(self) -> list[str]:
         """Return what SQLite's own check finds wrong with the file; empty when it is sound."""
         try:
