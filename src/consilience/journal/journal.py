@@ -251,6 +251,17 @@ class Journal(JournalReader):
         if self._mark is not None and self._head is not None:
             self._mark.move(self._head.seq)
 
+    @property
+    def feed(self) -> str:
+        """The feed that this process writes.
+
+        Raises:
+            JournalError: no hive was entered.
+        """
+        if self._head is None:
+            raise JournalError("no hive was entered")
+        return self._head.feed
+
     def tip(self) -> str | None:
         """Return the id of this feed's latest event, None before the first."""
         return self._head.id if self._head else None

@@ -200,6 +200,12 @@ class Store:
         except sqlite3.DatabaseError as error:
             raise _explain(self.path, error) from error
 
+    def starting(self, name: str, most: int = 2) -> list[Row]:
+        """Return the events whose id begins with `name`, at most so many."""
+        query = f"SELECT {_COLUMNS} FROM event WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"  # noqa: S608  constant columns
+        found = self._fetch(query, (name, name + "g", most))
+        return [Row(**dict(zip(Row.__struct_fields__, values, strict=True))) for values in found]
+
     def structure_faults(self) -> list[str]:
         """Return what SQLite's own check finds wrong with the file; empty when it is sound."""
         try:

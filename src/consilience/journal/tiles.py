@@ -180,16 +180,20 @@ def _connect(path: Path | None) -> sqlite3.Connection:
     """Open the file, making it when absent; without a path, a file that SQLite removes by itself."""
     connection = sqlite3.connect(path or "", isolation_level=None, timeout=10.0)
     try:
-        connection.execute("PRAGMA synchronous=OFF")  # derived: what a power cut spoils is hashed again
-        application = connection.execute("PRAGMA application_id").fetchone()[0]
-        if application == 0:
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}; PRAGMA application_id={_APPLICATION_ID}; COMMIT;")
-        elif application != _APPLICATION_ID:
-            raise sqlite3.DatabaseError("of another program")
+        _prepare(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA synchronous=OFF")  # derived: what a power cut spoils is hashed again
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    if application == 0:
+        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}; PRAGMA application_id={_APPLICATION_ID}; COMMIT;")
+    elif application != _APPLICATION_ID:
+        raise sqlite3.DatabaseError("of another program")
 
 
 def _hashes(ids: Iterable[str]) -> list[bytes]:
