@@ -47,3 +47,8 @@ def events_of(rows: Iterable[Row], authors: Iterable[str]) -> tuple[SignedEvent,
     """Return the events of these identities, as proofs hold them."""
     wanted = set(authors)
     return tuple(signed_event(row) for row in rows if row.author in wanted)
+
+
+def as_signed(rows: Iterable[Row]) -> tuple[SignedEvent, ...]:
+    """Return stored events as proofs hold them."""
+    return tuple(signed_event(row) for row in rows)

@@ -19,10 +19,10 @@ from msgspec.structs import replace
 
 from consilience.core.bodies_identity import KeyCertified
 from consilience.core.errors import JournalError, NotFoundError
-from consilience.core.ports import Clock, NoteSigner
+from consilience.core.ports import NoteSigner
 from consilience.identity.key_files import describe
 from consilience.identity.keys import EnvelopeVerifier, Identity
-from consilience.identity.keystore import ensure_witness_key, load, witness_path
+from consilience.identity.keystore import ensure_witness_key, load, load_or_create, witness_path
 from consilience.journal.feed import Row, read_event
 from consilience.journal.journal import JOURNAL_NAME, Journal
 from consilience.journal.notes import origin_of
@@ -39,7 +39,6 @@ class LogWriter(Struct, frozen=True, kw_only=True):
     folder: Path
     feed: str
     key: NoteSigner
-    clock: Clock
     places: UserPlaces
 
     @property
@@ -65,35 +64,38 @@ def open_log(state: Path, places: UserPlaces, key: Path, passphrase: str) -> Ite
     """
     if not (state / JOURNAL_NAME).exists():
         raise NotFoundError(f"no journal in {state}", hint="`consilience run` makes one")
-    identity, clock = load(key, passphrase), SystemClock()
-    journal = Journal.create(state, identity, clock)
+    own = own_witness(places, key, passphrase)
+    journal = Journal.create(state, load(key, passphrase), SystemClock())
     try:
         hive = next(iter(journal.hives()), None)
         if hive is None:
             raise NotFoundError(f"no study in the journal in {state}", hint="`consilience run` begins one")
-        signer = witness_signer(places, identity, key, passphrase, journal)
+        journal.take((row for row in own.rows if not journal.store.holds(row.id)), EnvelopeVerifier())
+        journal.commit()
         journal.enter(hive, places.marks)
-        yield LogWriter(journal=journal, folder=state, feed=journal.feed, key=signer, clock=clock, places=places)
+        yield LogWriter(journal=journal, folder=state, feed=journal.feed, key=own.key, places=places)
     finally:
         journal.close()
 
 
-def witness_signer(
-    places: UserPlaces, identity: Identity, key: Path, passphrase: str, journal: Journal | None = None
-) -> NoteSigner:
-    """Return this node's witness key, certified by its identity; the certificate is carried into `journal`.
+class OwnWitness(Struct, frozen=True, kw_only=True):
+    """This node's witness key, the identity that certified it, and that identity's own events."""
+
+    key: NoteSigner
+    operator: str
+    rows: tuple[Row, ...]
+
+
+def own_witness(places: UserPlaces, key: Path, passphrase: str) -> OwnWitness:
+    """Return this node's witness key, made and certified where it is missing.
 
     Raises:
         IdentityError: the keys cannot be made or read.
-        JournalError: the certificate cannot be written, or does not hold.
+        JournalError: the certificate cannot be written.
     """
+    identity = load_or_create(key, passphrase)
     rows = certificate_rows(places, identity, key, passphrase)
-    signer = ensure_witness_key(key, passphrase)
-    if journal is not None:
-        lacking = [row for row in rows if not journal.store.holds(row.id)]
-        journal.take(lacking, EnvelopeVerifier())
-        journal.commit()
-    return signer
+    return OwnWitness(key=ensure_witness_key(key, passphrase), operator=identity.did, rows=rows)
 
 
 def certificate_rows(places: UserPlaces, identity: Identity, key: Path, passphrase: str) -> tuple[Row, ...]:

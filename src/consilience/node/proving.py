@@ -11,7 +11,10 @@ Data flow: event id -> `find_event` -> checkpoint -> `make_proof` -> file; file 
 from __future__ import annotations
 
 import base64
+from datetime import UTC, datetime
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from consilience.core.errors import NotFoundError, ProofError
 from consilience.identity.keys import EnvelopeVerifier
@@ -36,6 +39,7 @@ from consilience.journal.tiles import TileTree
 from consilience.node.identity_events import certified_in, events_of, identity_rows_in
 from consilience.node.kept_heads import own_feeds
 from consilience.node.places import UserPlaces
+from consilience.node.timestamps import TimeStamp, check_timestamp
 
 _SHORTEST_PREFIX = 4
 
@@ -120,3 +124,43 @@ def _cosigned(claim: Claim) -> int:
         return len(cosignatures(read_note(claim.note), WitnessVerifier()))
     except ProofError:
         return 0
+
+
+def check_stamps(proof: InclusionProof, root_pem: bytes | None) -> tuple[TimeStamp, ...]:
+    """Check the time stamps in a proof.
+
+    Raises:
+        ProofError: one does not hold, or a root certificate was given and there is none to check.
+    """
+    if root_pem is not None and not proof.timestamps:
+        raise ProofError(
+            "the proof has no time stamp", hint="`consilience checkpoint --timestamp URL`, then prove again"
+        )
+    text = read_note(proof.checkpoint).text
+    return tuple(check_timestamp(_decoded(encoded), text, root_pem) for encoded in proof.timestamps)
+
+
+def with_stamps(report: ProofReport, stamps: tuple[TimeStamp, ...]) -> ProofReport:
+    """Return the report with what its time stamps leave open."""
+    if not stamps:
+        added = "when: the times in events and cosignatures are their signers' own; there is no time stamp"
+    elif not stamps[0].trusted:
+        added = f"who stamped it at {stamps[0].at}: give the authority's root certificate with --tsa-root"
+    else:
+        return report
+    return replace(report, unchecked=(*report.unchecked, added))
+
+
+def when(seconds: int) -> str:
+    """Return a cosignature's time in ISO 8601, UTC; the number itself where no calendar reaches it."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
+    except (OverflowError, ValueError, OSError):
+        return str(seconds)
+
+
+def _decoded(encoded: str) -> bytes:
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except ValueError as error:
+        raise ProofError(f"a time stamp is not in base64: {error}") from error

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from consilience.core.artifact import Artifact
 from consilience.core.bodies import RecordImported, TrialCancelled
@@ -27,12 +28,14 @@ from consilience.core.problem import Direction, EvaluatorSpec, Objective, Proble
 from consilience.core.study import Budget, Spend, StudySettings
 from consilience.core.untrusted import NAME_CHARACTERS, one_capped_line
 from consilience.identity.keys import EnvelopeVerifier
+from consilience.journal.checkpoints import checkpoint_fault
 from consilience.journal.device import WriterLock, read_marks, writer_of
 from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME, JournalReader
 from consilience.journal.kinds import BY_NAME, references, specification_blobs
 from consilience.journal.store import Store
-from consilience.journal.verify import VerifyReport, verify_store
+from consilience.journal.verify import Fault, VerifyReport, verify_store
 from consilience.node.clock import SystemClock
+from consilience.node.kept_heads import kept_heads, own_feeds
 from consilience.node.places import UserPlaces
 from consilience.node.session import Session
 from consilience.node.settings import Settings
@@ -69,7 +72,11 @@ def verify(state: Path, places: UserPlaces) -> VerifyReport:
     """
     store = Store.open(state / JOURNAL_NAME)
     try:
-        return verify_store(store, EnvelopeVerifier(), read_marks(places.marks))
+        report = verify_store(store, EnvelopeVerifier(), read_marks(places.marks))
+        if report.fault is None:
+            fault = checkpoint_fault(store, own_feeds(places, store), kept_heads(places, store))
+            report = replace(report, fault=Fault(what=fault) if fault else None)
+        return report
     finally:
         store.close()
 

@@ -13,7 +13,6 @@ Source: C2SP tlog-witness (add-checkpoint); the file takes the place of HTTP.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +41,11 @@ from consilience.journal.notes import (
 )
 from consilience.node.durable import write_durably
 
+try:
+    import fcntl
+except ImportError:  # Windows: `journal.device` says what to do there
+    fcntl = None  # type: ignore[assignment]
+
 MOST_PROOF_LINES = 63
 _LARGEST_REQUEST = 2 * LARGEST_NOTE
 _MEND = "ask the peer for it again: `consilience checkpoint --since SIZE`"
@@ -65,13 +69,18 @@ class Followed(Struct, frozen=True, kw_only=True):
 
 
 class Cosigned(Struct, frozen=True, kw_only=True):
-    """What a witness gives: the line, and what it is about. `before` is the size that it had cosigned before."""
+    """What a witness gives: the line, and what it is about.
+
+    `before` is the size that it had cosigned before. `elsewhere` are other logs that it follows under the same key: a
+    node that restored an older journal goes on under a new origin, and so would one that wants to forget.
+    """
 
     cosignature: str
     origin: str
     size: int
     root: str
     before: int
+    elsewhere: tuple[str, ...] = ()
 
 
 def read_request(text: str) -> Request:
@@ -119,7 +128,12 @@ def witness(request: Request, folder: Path, signer: NoteSigner, clock: Clock, ke
         line = signature_line(cosign(request.note, signer, clock.now_ms() // 1000))
     head = request.head
     return Cosigned(
-        cosignature=line, origin=head.origin, size=head.size, root=head.root.hex(), before=before.size if before else 0
+        cosignature=line,
+        origin=head.origin,
+        size=head.size,
+        root=head.root.hex(),
+        before=before.size if before else 0,
+        elsewhere=_elsewhere(folder, head.origin, log_key),
     )
 
 
@@ -199,6 +213,11 @@ def _followed(place: Path) -> Followed | None:
         raise ProofError(
             f"what was cosigned before cannot be read from {file}: {error}", hint="restore the file from a backup"
         ) from error
+
+
+def _elsewhere(folder: Path, origin: str, key: str) -> tuple[str, ...]:
+    kept = (_followed(place) for place in sorted(folder.iterdir()))
+    return tuple(each.origin for each in kept if each is not None and each.key == key and each.origin != origin)
 
 
 def _keep(place: Path, followed: Followed) -> None:
