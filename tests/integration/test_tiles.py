@@ -70,10 +70,10 @@ def test_the_tiles_are_those_of_tlog_tiles(tmp_path: Path, large: tuple[Ids, Mem
     events, memory = large
     TileTree.open(events, tmp_path).close()
     connection = tile_file(tmp_path)
-    rows = dict(
-        ((level, number), bytes(data))
+    rows = {
+        (level, number): bytes(data)
         for level, number, data in connection.execute("SELECT level, number, data FROM tile")
-    )
+    }
     connection.close()
     full = COUNT // 256
     assert rows[0, 3] == b"".join(memory.subtree(0, index) for index in range(768, 1024))

@@ -51,18 +51,21 @@ def read_claims(store: Store) -> list[Claim]:
 
 
 def own_claims(store: Store, own: Collection[str]) -> list[Claim]:
-    """Return the checkpoints of this very log.
+    """Return the checkpoints of this very log that bind it.
 
     Args:
         store: the journal.
-        own: feeds that are known to have been written here. Of others it is found out: a feed whose checkpoint
-            stands right after the events that it covers, with their root, was written here.
+        own: feeds that are known to have been written here; all of their checkpoints bind. Of other feeds it is found
+            out: where the tree has the root of one of a feed's checkpoints, those bind that have it, or that stand
+            right after the events which they cover, as the writer put them.
     """
     claims = read_claims(store)
-    beside = [claim for claim in claims if claim.position == claim.head.size and claim.feed not in own]
-    roots = _roots(store, {claim.head.size for claim in beside})
-    here = {claim.feed for claim in beside if roots.get(claim.head.size) == claim.head.root}
-    return [claim for claim in claims if claim.feed in own or claim.feed in here]
+    roots = _roots(store, {claim.head.size for claim in claims if claim.feed not in own})
+    held = [claim for claim in claims if roots.get(claim.head.size) == claim.head.root]
+    here = {claim.feed for claim in held}
+    beside = [claim for claim in claims if claim.feed in here and claim.position == claim.head.size]
+    bound = {claim.position for claim in (*held, *beside)}
+    return [claim for claim in claims if claim.feed in own or claim.position in bound]
 
 
 def checkpoint_fault(store: Store, own: Collection[str], kept: Sequence[Claim] = ()) -> str:

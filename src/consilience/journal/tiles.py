@@ -16,7 +16,6 @@ from __future__ import annotations
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -45,10 +44,9 @@ class EventIds(Protocol):
 class TileTree:
     """The tree over the first `size` events of a journal. Implements `journal.merkle.Subtrees`."""
 
-    def __init__(self, connection: sqlite3.Connection, events: EventIds, path: Path | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, events: EventIds) -> None:
         self._connection = connection
         self._events = events
-        self._path = path
         self._kept: OrderedDict[tuple[int, int], list[list[bytes]]] = OrderedDict()
         self.size = 0
 
@@ -61,30 +59,41 @@ class TileTree:
         """
         path = folder / TILES_NAME if folder is not None else None
         try:
-            tree = cls(_connect(path), events, path)
-            tree._catch_up()
-        except sqlite3.Error:  # damaged, of another program, or not ours to write
-            if path is not None:
-                with suppress(OSError):
-                    path.unlink(missing_ok=True)
+            return cls._opened(events, path)
+        except sqlite3.OperationalError:  # held, full, or not ours to write
+            return cls._opened(events, None)
+        except sqlite3.DatabaseError:  # damaged, or of another program
             return cls._anew(events, path)
-        return tree
 
     @classmethod
     def _anew(cls, events: EventIds, path: Path | None) -> TileTree:
         try:
-            tree = cls(_connect(path), events, path)
+            if path is not None:
+                path.unlink(missing_ok=True)
+            return cls._opened(events, path)
+        except (sqlite3.Error, OSError):
+            return cls._opened(events, None)
+
+    @classmethod
+    def _opened(cls, events: EventIds, path: Path | None) -> TileTree:
+        tree = cls(_connect(path), events)
+        try:
             tree._catch_up()
-        except sqlite3.Error:
-            tree = cls(_connect(None), events, None)
-            tree._catch_up()
+        except BaseException:
+            tree.close()
+            raise
         return tree
 
     def rebuild(self) -> None:
         """Throw every tile away and hash the ids again."""
         self._kept.clear()
-        self._connection.execute("DELETE FROM tile")
-        self._catch_up()
+        try:
+            self._connection.execute("DELETE FROM tile")
+            self._catch_up()
+        except sqlite3.Error:  # the file itself is damaged: do without it
+            self.close()
+            self._connection = _connect(None)
+            self._catch_up()
 
     def subtree(self, level: int, index: int) -> bytes:
         """Return the hash of a complete subtree.
@@ -154,7 +163,7 @@ class TileTree:
         if level == 0 and number == self.size // TILE_HASHES:
             hashes = self._leaves(number, self.size % TILE_HASHES)
         else:
-            hashes = _split(self._data(level, number))
+            hashes = self._read(level, number)
         self._kept[key] = made = _expanded(hashes)
         if len(self._kept) > _KEPT_TILES:
             self._kept.popitem(last=False)
@@ -174,6 +183,12 @@ class TileTree:
         query = "SELECT data FROM tile WHERE level = ? AND number = ?"
         found = self._connection.execute(query, (level, number)).fetchone()
         return bytes(found[0]) if found else b""
+
+    def _read(self, level: int, number: int) -> list[bytes]:
+        try:
+            return _split(self._data(level, number))
+        except sqlite3.Error as error:
+            raise TamperedError(f"{TILES_NAME} is damaged: {error}", hint="remove it; it is made anew") from error
 
 
 def _connect(path: Path | None) -> sqlite3.Connection:
