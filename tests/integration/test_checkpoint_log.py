@@ -245,7 +245,7 @@ def test_a_cosignature_is_kept_only_with_a_certificate_or_trust(signed: Path, tm
         kept, found = add_cosignatures(log, line, (own.key.did,))
         assert [each.key for each in found] == [own.key.did]
         with pytest.raises(ProofError, match="does not hold"):
-            add_cosignatures(log, line.replace(line[-20], "A" if line[-20] != "A" else "B"), (own.key.did,))
+            add_cosignatures(log, line[:-20] + ("A" if line[-20] != "A" else "B") + line[-19:], (own.key.did,))
     store = Store.open(signed / "study" / JOURNAL_NAME)
     best = proving.covering_claim(store, places(signed), 3)
     store.close()
