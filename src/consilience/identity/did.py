@@ -21,7 +21,7 @@ from consilience.core.errors import IdentityError
 _PREFIX = "did:key:z"
 _MULTICODEC_SECP256K1 = b"\xe7\x01"
 _COMPRESSED_BYTES = 33
-_PEER_ID_PREFIX = b"\x00\x25\x08\x02\x12\x21"  # identity multihash, length 37; protobuf: type Secp256k1, 33 bytes
+PEER_ID_PREFIX = b"\x00\x25\x08\x02\x12\x21"  # identity multihash, length 37; protobuf: type Secp256k1, 33 bytes
 
 
 def encode_did(public_key: PublicKey) -> str:
@@ -62,7 +62,7 @@ def key_id(did: str) -> str:
 
 def peer_id(public_key: PublicKey) -> str:
     """Return the libp2p peer id (``16Uiu2HA...``) of the key."""
-    return base58.b58encode(_PEER_ID_PREFIX + public_key.format()).decode()
+    return base58.b58encode(PEER_ID_PREFIX + public_key.format()).decode()
 
 
 def wallet_address(public_key: PublicKey) -> str:

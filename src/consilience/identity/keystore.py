@@ -109,7 +109,7 @@ def ensure_next_key(path: Path, passphrase: str = "") -> str:
     kept = next_path(path)
     if not kept.exists():
         write_new(kept, _document(Identity.generate(), passphrase))
-    return promise_of(_public_did(kept, passphrase))
+    return promise_of(key_did_at(kept, passphrase))
 
 
 def ensure_witness_key(path: Path, passphrase: str = "") -> WitnessKey:
@@ -154,7 +154,7 @@ def settle_rotation(path: Path, in_force: str) -> None:
         IdentityError: the key in force is in none of the files.
     """
     rotating, after = rotating_path(path), after_path(path)
-    if rotating.exists() and _public_did(rotating) == in_force:
+    if rotating.exists() and key_did_at(rotating) == in_force:
         rotating.replace(path)
     if describe(path).did != in_force:
         hint = "restore key.json from a backup made after the last rotation"
@@ -208,8 +208,12 @@ def _read(path: Path, passphrase: str) -> Identity:
     return identity
 
 
-def _public_did(path: Path, passphrase: str = "") -> str:
-    """Return the DID of the key in a file, which a file of another program says only when it is unlocked."""
+def key_did_at(path: Path, passphrase: str = "") -> str:
+    """Return the DID of the key in a file, which a file of another program says only when it is unlocked.
+
+    Raises:
+        IdentityError: it cannot be read.
+    """
     return describe(path).did or _read(path, passphrase).key_did
 
 

@@ -65,6 +65,26 @@ def read_marks(folder: Path) -> dict[str, Mark]:
     return marks
 
 
+def busy_feeds(folder: Path) -> list[str]:
+    """Return the feeds of this device that some process is writing now."""
+    return [file.name for file in sorted(folder.iterdir()) if file.is_file() and _is_locked(file)]
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        _lock(descriptor)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
 def claim_feed(folder: Path, heads: dict[str, int], place: str) -> FeedMark:
     """Return a mark for a feed that this device may extend, or for a new one.
 

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from consilience.core.bodies import HiveFounded
 from consilience.core.bodies_identity import IdentityCreated
-from consilience.core.errors import ForeignEventError, JournalError, TamperedError
+from consilience.core.errors import ForeignEventError, JournalError, NotFoundError, TamperedError
 from consilience.core.events import Event, identity_hive, payload_bytes
 from consilience.core.ports import Clock, Signer, Verifier
 from consilience.journal.device import FeedMark, WriterLock, claim_feed
@@ -122,6 +122,18 @@ class JournalReader:
                     hint="`consilience verify` checks the rest; restore the journal from a backup",
                 )
 
+    def event(self, prefix: str) -> Event:
+        """Return the one event whose id begins so.
+
+        Raises:
+            NotFoundError: none does, or several do.
+        """
+        found = self._store.rows_named(prefix, 2)
+        if len(found) != 1:
+            what = f"several events begin with {prefix!r}" if found else f"no event {prefix!r}"
+            raise NotFoundError(what, hint="see `consilience log --json`")
+        return read_event(found[0].payload, found[0].jws)
+
     def blob(self, name: str) -> bytes:
         """Return a blob by its hash."""
         return self._store.get(name)
@@ -185,8 +197,14 @@ class Journal(JournalReader):
             seq=own.fields.seq if own else -1,
             id=own.id if own else None,
         )
-        self._after = tuple(event.id for event in tips.values())
+        self._after = tuple({event.id for event in tips.values()} | self._identity_heads(hive))
         return events
+
+    def _identity_heads(self, besides: str) -> set[str]:
+        """Return the heads of the writer's own identity events here: also what a new hive's first event builds on."""
+        own = identity_hive(self._signer.did)
+        rows = self._store.rows(hive=own) if own != besides else ()
+        return set({row.feed: row.id for row in sorted(rows, key=lambda row: row.seq)}.values())
 
     @staticmethod
     def new_hive() -> str:
@@ -251,20 +269,13 @@ class Journal(JournalReader):
         if self._mark is not None and self._head is not None:
             self._mark.move(self._head.seq)
 
-    @property
-    def feed(self) -> str:
-        """The feed that this process writes.
-
-        Raises:
-            JournalError: no hive was entered.
-        """
-        if self._head is None:
-            raise JournalError("no hive was entered")
-        return self._head.feed
-
     def tip(self) -> str | None:
         """Return the id of this feed's latest event, None before the first."""
         return self._head.id if self._head else None
+
+    def feed(self) -> str:
+        """Return the feed that this journal extends, "" before a hive was entered."""
+        return self._head.feed if self._head else ""
 
     def close(self) -> None:
         """Close the file and let others write. What was not committed is forgotten."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from consilience.core.bodies_identity import KeyCertified, KeyRevoked
 from consilience.core.canonical import canonical_bytes
 from consilience.core.errors import IdentityError, JournalError, ProofError
 from consilience.core.events import Event, event_id, identity_hive
@@ -21,6 +20,7 @@ from consilience.core.ports import NoteVerifier, Proofs, Verifier
 from consilience.journal.feed import Row, check_row, read_event
 from consilience.journal.merkle import inclusion_holds, leaf_hash
 from consilience.journal.notes import Checkpoint, Note, cosignatures, log_fault, read_checkpoint, read_note
+from consilience.journal.views.keys import KeysView
 
 PROOF_FORMAT = "consilience-proof-v1"
 LARGEST_PROOF = 4 * 2**20  # bytes; an event may hold long texts
@@ -91,7 +91,7 @@ class ProofReport(Struct, frozen=True, kw_only=True):
 
 
 class ProofChecks(Struct, frozen=True, kw_only=True):
-    """The ports that a check needs."""
+    """The ports that a check needs. `events` learns of keys as it goes: a new one for each proof."""
 
     events: Verifier
     notes: NoteVerifier
@@ -138,7 +138,7 @@ def check_proof(proof: InclusionProof, checks: ProofChecks, trusted: Note | None
     Raises:
         ProofError: anything in it does not hold.
     """
-    certified = certified_keys(proof.identity, checks)
+    certified = _certified_keys(proof.identity, checks)
     event = _checked_event(proof.event, checks.events)
     note = read_note(proof.checkpoint)
     head = read_checkpoint(note)
@@ -162,26 +162,30 @@ def check_proof(proof: InclusionProof, checks: ProofChecks, trusted: Note | None
     )
 
 
-def certified_keys(identity: tuple[SignedEvent, ...], checks: ProofChecks) -> dict[str, str]:
+def witness_keys(keys: KeysView) -> dict[str, str]:
+    """Return the witness keys that are certified and not revoked, each with the identity that certified it."""
+    found: dict[str, str] = {}
+    for author in keys.authors():
+        if author not in keys.quarantined():
+            for each in keys.state(author).certificates:
+                if each.purpose == "witness" and not each.revoked:
+                    found.setdefault(each.key, author)
+    return found
+
+
+def _certified_keys(identity: tuple[SignedEvent, ...], checks: ProofChecks) -> dict[str, str]:
     """Return the witness keys that these events certify and do not revoke, each with its operator.
 
     Raises:
-        ProofError: one of the events, or the proof in a certificate, does not hold.
+        ProofError: one of the events does not hold.
     """
-    found: dict[str, str] = {}
+    keys = KeysView(checks.statements)
     for number, signed in enumerate(identity):
         event = _checked_event(signed, checks.events, f"identity event {number}")
-        body, author = event.body, event.fields.author
-        if event.fields.hive != identity_hive(author):
+        if event.fields.hive != identity_hive(event.fields.author):
             raise ProofError(f"identity event {number} is not in its author's own hive", hint=_MEND)
-        if isinstance(body, KeyCertified) and body.purpose == "witness":
-            fault = checks.statements.certificate(author, body)
-            if fault:
-                raise ProofError(f"identity event {number}: {fault}", hint=_MEND)
-            found.setdefault(body.key, author)
-        if isinstance(body, KeyRevoked):
-            found = {key: who for key, who in found.items() if who != author or body.key not in (key, author)}
-    return found
+        keys.apply(event)
+    return witness_keys(keys)
 
 
 def _checked_event(signed: SignedEvent, verifier: Verifier, name: str = "the event") -> Event:

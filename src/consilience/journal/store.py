@@ -187,6 +187,17 @@ class Store:
         found = self._fetch(query, (count,))
         return [Row(**dict(zip(Row.__struct_fields__, values, strict=True))) for values in reversed(found)]
 
+    def rows_named(self, prefix: str, most: int) -> list[Row]:
+        """Return at most so many rows whose id begins so."""
+        query = f"SELECT {_COLUMNS} FROM event WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"  # noqa: S608  constant
+        found = self._fetch(query, (prefix, prefix + "g", most))  # "g" follows every hex digit
+        return [Row(**dict(zip(Row.__struct_fields__, values, strict=True))) for values in found]
+
+    def heads(self, author: str) -> dict[str, int]:
+        """Return the last seq of each feed of an author, over all hives."""
+        query = "SELECT feed, max(seq) FROM event WHERE author = ? GROUP BY feed"
+        return {str(feed): int(seq) for feed, seq in self._fetch(query, (author,))}
+
     def count(self) -> int:
         """Return how many events there are: the next local position."""
         return int(self._fetch("SELECT count(*) FROM event")[0][0])

@@ -18,7 +18,6 @@ from msgspec import Struct
 
 from consilience.core.bodies_journal import CheckpointSigned
 from consilience.core.errors import ProofError, UsageError
-from consilience.identity.keys import EnvelopeVerifier
 from consilience.identity.witness_keys import WitnessVerifier
 from consilience.journal.checkpoints import Claim, read_claims
 from consilience.journal.feed import Row, read_event
@@ -42,6 +41,7 @@ from consilience.journal.tiles import TileTree
 from consilience.node.identity_events import certified_in
 from consilience.node.kept_heads import keep_head, kept_heads
 from consilience.node.log_writer import LogWriter
+from consilience.node.verifying import ring_of
 
 _LINE_OF_SIGNATURE = "\u2014 "
 _MOST_AFTER = 1000  # checkpoints, each with another cosignature, after which a new head is signed anyway
@@ -177,7 +177,7 @@ def _take_reply(log: LogWriter, text: str) -> str:
         raise ProofError(
             f"not what a witness answers: {error}", hint="give the output of `consilience witness`"
         ) from error
-    log.journal.take((_row(signed) for signed in reply.identity), EnvelopeVerifier())
+    log.journal.take((_row(signed) for signed in reply.identity), ring_of(log.journal.store))
     log.journal.commit()
     return reply.cosignature
 

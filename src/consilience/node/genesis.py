@@ -22,13 +22,15 @@ from consilience.identity.key_files import describe
 from consilience.identity.keys import Identity
 from consilience.identity.keystore import ensure_next_key, ensure_witness_key, witness_path
 from consilience.identity.proofs import prove
-from consilience.identity.statements import certificate_statement
+from consilience.identity.statements import certificate_statement, consent_statement
 from consilience.journal.journal import Journal
 
 WITNESS_NAME = "this node"
 
 
-def ensure_genesis(journal: Journal, identity: Identity, key: Path, passphrase: str = "") -> bool:
+def ensure_genesis(
+    journal: Journal, identity: Identity, key: Path, passphrase: str = "", *, controller: Identity | None = None
+) -> bool:
     """Write an identity's genesis where it has none, and certify this node's witness key; tell whether it wrote.
 
     Args:
@@ -36,6 +38,8 @@ def ensure_genesis(journal: Journal, identity: Identity, key: Path, passphrase: 
         identity: whose genesis.
         key: its key file; the next key and the witness key are kept beside it.
         passphrase: of these files.
+        controller: owns the stakes from the beginning; it consents here and now. Where there is a genesis already,
+            it is not looked at.
 
     Raises:
         IdentityError: the keys cannot be made or read, or this is no longer the identity's first key and the journal
@@ -47,7 +51,7 @@ def ensure_genesis(journal: Journal, identity: Identity, key: Path, passphrase: 
         if identity.key_did != identity.did:
             hint = "restore the soul folder beside the key, or import the identity again"
             raise IdentityError(f"the journal beside {key} lacks the genesis of {identity.did}", hint=hint)
-        journal.append(_genesis(key, passphrase))
+        journal.append(_genesis(identity.did, key, passphrase, controller))
     certified = begun and _is_certified(events, witness_path(key))
     if not certified:
         journal.append(_witness_certificate(identity, key, passphrase))
@@ -55,15 +59,16 @@ def ensure_genesis(journal: Journal, identity: Identity, key: Path, passphrase: 
     return not (begun and certified)
 
 
-def _genesis(key: Path, passphrase: str) -> IdentityCreated:
+def _genesis(did: str, key: Path, passphrase: str, controller: Identity | None) -> IdentityCreated:
+    owner = controller.key_did if controller else ""
     return IdentityCreated(
         origin="imported" if describe(key).origin == "imported" else "generated",
         lineage=(),
         policy=Policy(),
         ceiling=CAPABILITIES,
         next_key=ensure_next_key(key, passphrase),
-        controller="",
-        consent="",
+        controller=owner,
+        consent=prove(controller, consent_statement(did, owner)) if controller else "",
     )
 
 

@@ -7,40 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from consilience.core.bodies_identity import (
-    ControllerNamed,
-    IdentityCreated,
-    KeyCertified,
-    KeyRevoked,
-    KeyRotated,
-)
-from consilience.core.events import identity_hive
-from consilience.identity.proofs import StatementProofs
-from consilience.journal.feed import Row, read_event
-from consilience.journal.kinds import kind_named
-from consilience.journal.proofs import SignedEvent, signed_event
+from consilience.journal.feed import Row
+from consilience.journal.proofs import SignedEvent, signed_event, witness_keys
 from consilience.journal.store import Store
-
-_IDENTITY_KINDS = tuple(map(kind_named, (IdentityCreated, KeyRotated, KeyCertified, KeyRevoked, ControllerNamed)))
+from consilience.node.verifying import keys_of
 
 
 def certified_in(store: Store) -> dict[str, str]:
     """Return the witness keys that identities in a journal certify and do not revoke, each with its operator."""
-    found: dict[str, str] = {}
-    proofs = StatementProofs()
-    for row in identity_rows_in(store):
-        body = read_event(row.payload, row.jws).body
-        if isinstance(body, KeyCertified) and body.purpose == "witness" and not proofs.certificate(row.author, body):
-            found.setdefault(body.key, row.author)
-        if isinstance(body, KeyRevoked):
-            found = {key: who for key, who in found.items() if who != row.author or body.key not in (key, row.author)}
-    return found
-
-
-def identity_rows_in(store: Store) -> list[Row]:
-    """Return the events that identities wrote in their own hives, in order of arrival."""
-    rows = [row for kind in _IDENTITY_KINDS for row in store.rows(kind=kind)]
-    return sorted((row for row in rows if row.hive == identity_hive(row.author)), key=lambda row: row.position)
+    return witness_keys(keys_of(store))
 
 
 def events_of(rows: Iterable[Row], authors: Iterable[str]) -> tuple[SignedEvent, ...]:

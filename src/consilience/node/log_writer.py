@@ -18,18 +18,22 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from consilience.core.bodies_identity import KeyCertified
-from consilience.core.errors import JournalError, NotFoundError
+from consilience.core.errors import IdentityError, JournalError, NotFoundError
 from consilience.core.ports import NoteSigner
 from consilience.identity.key_files import describe
-from consilience.identity.keys import EnvelopeVerifier, Identity
+from consilience.identity.keys import Identity
 from consilience.identity.keystore import ensure_witness_key, load, load_or_create, witness_path
 from consilience.journal.feed import Row, read_event
 from consilience.journal.journal import JOURNAL_NAME, Journal
 from consilience.journal.notes import origin_of
 from consilience.node.clock import SystemClock
 from consilience.node.genesis import ensure_genesis
+from consilience.node.identity_events import certified_in
 from consilience.node.places import UserPlaces
 from consilience.node.souls import identity_rows
+from consilience.node.verifying import ring_of
+
+_REVOKED = "move its file (beside the key, `witness.json`) away: the next checkpoint makes and certifies a new one"
 
 
 class LogWriter(Struct, frozen=True, kw_only=True):
@@ -70,10 +74,12 @@ def open_log(state: Path, places: UserPlaces, key: Path, passphrase: str) -> Ite
         hive = next(iter(journal.hives()), None)
         if hive is None:
             raise NotFoundError(f"no study in the journal in {state}", hint="`consilience run` begins one")
-        journal.take((row for row in own.rows if not journal.store.holds(row.id)), EnvelopeVerifier())
+        journal.take((row for row in own.rows if not journal.store.holds(row.id)), ring_of(journal.store))
         journal.commit()
+        if own.key.did not in certified_in(journal.store):
+            raise IdentityError(f"the witness key {own.key.did} was revoked", hint=_REVOKED)
         journal.enter(hive, places.marks)
-        yield LogWriter(journal=journal, folder=state, feed=journal.feed, key=own.key, places=places)
+        yield LogWriter(journal=journal, folder=state, feed=journal.feed(), key=own.key, places=places)
     finally:
         journal.close()
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from consilience.core.errors import NotFoundError, ProofError
-from consilience.identity.keys import EnvelopeVerifier
 from consilience.identity.proofs import StatementProofs
 from consilience.identity.witness_keys import WitnessVerifier
 from consilience.journal.checkpoints import Claim, own_claims
@@ -36,17 +35,18 @@ from consilience.journal.proofs import (
 )
 from consilience.journal.store import Store
 from consilience.journal.tiles import TileTree
-from consilience.node.identity_events import certified_in, events_of, identity_rows_in
+from consilience.node.identity_events import certified_in, events_of
 from consilience.node.kept_heads import own_feeds
 from consilience.node.places import UserPlaces
 from consilience.node.timestamps import TimeStamp, check_timestamp
+from consilience.node.verifying import fresh_ring, key_rows
 
 _SHORTEST_PREFIX = 4
 
 
 def proof_checks() -> ProofChecks:
     """Return what checks the signatures in proofs."""
-    return ProofChecks(events=EnvelopeVerifier(), notes=WitnessVerifier(), statements=StatementProofs())
+    return ProofChecks(events=fresh_ring(), notes=WitnessVerifier(), statements=StatementProofs())
 
 
 def find_event(store: Store, name: str) -> Row:
@@ -95,7 +95,7 @@ def make_proof(store: Store, folder: Path, row: Row, claim: Claim) -> InclusionP
         index=row.position,
         path=tuple(node.hex() for node in path),
         checkpoint=claim.note,
-        identity=events_of(identity_rows_in(store), authors),
+        identity=events_of(key_rows(store), authors),
         timestamps=tuple(base64.b64encode(store.get(blob)).decode() for blob in claim.timestamps),
     )
 

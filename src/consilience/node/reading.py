@@ -19,7 +19,6 @@ from consilience.core.artifact import Artifact, read_artifact
 from consilience.core.bodies import HiveFounded
 from consilience.core.errors import NotFoundError
 from consilience.core.problem import Problem
-from consilience.identity.keys import EnvelopeVerifier
 from consilience.journal.excision import standing_events
 from consilience.journal.journal import JOURNAL_NAME, JournalReader, View
 from consilience.journal.views.budget import BudgetView
@@ -28,6 +27,7 @@ from consilience.journal.views.lineage import LineageView
 from consilience.journal.views.run_state import RunStateView
 from consilience.journal.views.trials import TrialRow, TrialsView
 from consilience.node.places import STATE_NAME
+from consilience.node.verifying import ring_of
 from consilience.search.state import SearchState
 
 _SHORTEST_ID_OF_DIGITS = 8
@@ -87,7 +87,7 @@ class StudyReader:
         """
         journal = JournalReader.open(state)
         try:
-            journal.check_tail(EnvelopeVerifier())
+            journal.check_tail(ring_of(journal.store))
             hive, genesis = _find_hive(journal, state, problem)
             return cls(journal, hive, genesis, to)
         except BaseException:

@@ -20,7 +20,7 @@ from consilience.core.outcome import Isolation, Outcome
 from consilience.core.ports import Executor, Proposer, TrialRequest
 from consilience.core.study import Spend
 from consilience.core.version import version
-from consilience.node.beliefs import new_evidence, repeats_belief
+from consilience.node.beliefs import new_belief
 from consilience.node.recording import RunContext, record_outcome, run_context
 from consilience.node.session import Session
 from consilience.search.engine import ProposeBaseline, ProposeNext, Record, RunTrial, Stop, next_step
@@ -165,8 +165,7 @@ class Runner:
 
     def _draw_beliefs(self) -> None:
         session = self._session
-        held = repeats_belief(session.state, session.beliefs, session.author)
-        drawn = new_evidence(session.state, session.trials, held)
+        drawn = new_belief(session.loaded.problem, session.beliefs, session.author)
         if drawn is not None:
             session.append(drawn)
 

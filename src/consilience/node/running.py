@@ -114,7 +114,7 @@ class Run:
 def _as_believed(session: Session) -> tuple[StudySettings, ExecutionChoice]:
     """Return the study's settings with how candidates are started, and why."""
     study = session.state.study
-    belief = repeats_belief(session.state, session.beliefs, session.author)
+    belief = repeats_belief(session.loaded.problem, session.beliefs, session.author)
     choice = choose_execution(study.policy.execution, belief)
     return replace(study, policy=replace(study.policy, execution=choice.execution)), choice
 

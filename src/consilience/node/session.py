@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
 from consilience.core.artifact import Artifact, artifact_bytes, read_artifact
 from consilience.core.bodies import EpochClosed, HiveFounded, StudyConfigured, TrialCancelled
@@ -24,12 +24,13 @@ from consilience.core.events import Event
 from consilience.core.ports import Clock, LoadedProblem, Proposer
 from consilience.core.problem import problem_id
 from consilience.core.study import Policy, Spend, StudySettings
-from consilience.identity.keystore import load_or_create
+from consilience.identity.keystore import require_settled
 from consilience.journal.excision import standing_events
 from consilience.journal.journal import Journal, fold
 from consilience.journal.views.beliefs import BeliefsView
 from consilience.journal.views.run_state import RunStateView
 from consilience.journal.views.trials import TrialsView
+from consilience.node.identities import open_identity
 from consilience.node.places import UserPlaces, hide_from_git, state_folder
 from consilience.node.settings import Settings
 from consilience.node.souls import carry_identity
@@ -90,14 +91,15 @@ class Session:
         """
         study = settings.study(loaded.study.policy)
         key = Path(settings.value("key")).expanduser() if settings.value("key") else places.key
-        signer = load_or_create(key, passphrase)
+        signer = open_identity(replace(places, key=key), passphrase)
         folder = state_folder(loaded.root, settings.value("state"))
         journal = Journal.create(folder, signer, clock, settings.value("durability"))
         try:
             hide_from_git(folder)
             session = cls(journal, loaded, clock, folder)
-            session.missing = carry_identity(journal, msgspec.structs.replace(places, key=key), signer, clock)
+            session.missing = carry_identity(journal, replace(places, key=key), signer, clock, passphrase)
             session._enter(signer.did, places.marks, study.policy)
+            require_settled(key, signer.key_did)  # only now does a rotation see that this feed is being written
             if resume:
                 session._release_in_flight()
             if resume or session.run_state.configured is None:

@@ -21,7 +21,8 @@ from consilience.core.bodies_identity import IdentityCreated
 from consilience.core.errors import IdentityError, JournalError, NotFoundError
 from consilience.core.events import Event, identity_hive
 from consilience.core.problem import Problem
-from consilience.identity.keystore import load
+from consilience.identity.key_files import describe
+from consilience.identity.proofs import StatementProofs
 from consilience.journal.excision import excised_events
 from consilience.journal.journal import JOURNAL_NAME, JournalReader, fold
 from consilience.journal.order import canonical_order
@@ -32,8 +33,6 @@ from consilience.node.places import UserPlaces
 from consilience.node.upkeep import verify
 from consilience.search.noise import NoiseFloor
 from consilience.search.repeating import compare
-
-_SHORT = 20  # characters of a DID in a message: enough to tell two apart
 
 
 class JournalChecked(Struct, frozen=True, kw_only=True):
@@ -57,14 +56,13 @@ class SoulReport(Struct, frozen=True, kw_only=True):
     events: list[str]
 
 
-def soul_report(did: str, places: UserPlaces, state: Path | None, passphrase: str = "") -> SoulReport:
+def soul_report(did: str, places: UserPlaces, state: Path | None) -> SoulReport:
     """Return what is known of an identity.
 
     Args:
         did: whose; "" is the node's own.
         places: the user's folders; the soul is beside the key.
         state: a study's state folder that is read as well; None for none.
-        passphrase: of the key file, where nothing else tells which identity is the own one.
 
     Raises:
         NotFoundError: there is no journal, or no event of this identity in them.
@@ -81,7 +79,7 @@ def soul_report(did: str, places: UserPlaces, state: Path | None, passphrase: st
     finally:
         for reader in readers:
             reader.close()
-    return _report(_choose(did, hives, places, passphrase), hives, problems, journals)
+    return _report(_choose(did, hives, places), hives, problems, journals)
 
 
 def _checked(folder: Path, places: UserPlaces) -> JournalChecked:
@@ -118,14 +116,14 @@ def _problems(readers: list[JournalReader]) -> dict[str, Problem]:
     return found
 
 
-def _choose(did: str, hives: dict[str, list[Event]], places: UserPlaces, passphrase: str) -> str:
+def _choose(did: str, hives: dict[str, list[Event]], places: UserPlaces) -> str:
     """Return whose soul is meant.
 
     Raises:
         NotFoundError: nobody of that name wrote here.
     """
     authors = sorted({event.fields.author for events in hives.values() for event in events})
-    wanted = did or _own(hives, places, passphrase)
+    wanted = did or _own(hives, places)
     fitting = [author for author in authors if author == wanted or (did and author.startswith(did))]
     if len(fitting) == 1:
         return fitting[0]
@@ -134,14 +132,17 @@ def _choose(did: str, hives: dict[str, list[Event]], places: UserPlaces, passphr
     raise NotFoundError(f"{what}; events are by {known}", hint="name one of them, or another study with -p")
 
 
-def _own(hives: dict[str, list[Event]], places: UserPlaces, passphrase: str) -> str:
-    """Return the own DID: by the key, or where that is locked by the only genesis in the soul journal."""
+def _own(hives: dict[str, list[Event]], places: UserPlaces) -> str:
+    """Return the own DID: by the key file's public part, or where it has none by the only genesis that is here."""
     try:
-        return load(places.key, passphrase).did
+        file = describe(places.key)
     except IdentityError:
-        created = [e for events in hives.values() for e in events if isinstance(e.body, IdentityCreated)]
-        authors = {event.fields.author for event in created}
-        return authors.pop() if len(authors) == 1 else ""
+        file = None
+    if file is not None and (file.author or file.did):
+        return file.author or file.did
+    created = [e for events in hives.values() for e in events if isinstance(e.body, IdentityCreated)]
+    authors = {event.fields.author for event in created}
+    return authors.pop() if len(authors) == 1 else ""
 
 
 def _report(
@@ -149,7 +150,7 @@ def _report(
 ) -> SoulReport:
     excised = frozenset(name for events in hives.values() for name in excised_events(events))
     metrics = {hive: problem.objective.metric for hive, problem in problems.items()}
-    view = SoulView(did, metrics, excised)
+    view = SoulView(did, StatementProofs(), metrics, excised)
     for events in hives.values():
         fold(view, events)
     soul = view.soul()
@@ -187,7 +188,7 @@ def _judge(aftermath: Aftermath) -> Aftermath:
 def _behind(soul: Soul) -> list[str]:
     """Return the id of every event that the soul shows, each once."""
     names: list[str] = [soul.genesis.event] if soul.genesis else []
-    names += [soul.controller_event] if soul.controller_event else []
+    names += [soul.controller_event, soul.revoked, *soul.refused]
     for behind in (shown.events for rows in (soul.rotations, soul.certified, soul.decisions) for shown in rows):
         names.extend(behind)
     for belief in soul.beliefs:

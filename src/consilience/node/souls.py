@@ -15,18 +15,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from msgspec import Struct
 
-from consilience.core.bodies_identity import CAPABILITIES, IdentityCreated
-from consilience.core.errors import ConsilienceError, JournalError, LockedError, NotFoundError
+from consilience.core.bodies_identity import IdentityCreated, KeyCertified, KeyRotated
+from consilience.core.errors import ConsilienceError, IdentityError, JournalError, LockedError, NotFoundError
 from consilience.core.events import identity_hive
 from consilience.core.ports import Clock, Signer, Verifier
-from consilience.core.study import Policy
-from consilience.identity.keys import EnvelopeVerifier
-from consilience.journal.feed import Row
+from consilience.identity.key_files import describe
+from consilience.identity.keys import Identity
+from consilience.identity.keystore import witness_path
+from consilience.journal.feed import Row, read_event
 from consilience.journal.journal import Journal, JournalReader
+from consilience.journal.kinds import kind_named
+from consilience.node.genesis import ensure_genesis
 from consilience.node.places import UserPlaces
+from consilience.node.verifying import ring_of
 
 Begin = Callable[[Journal], None]
 """Writes what the identity's hive lacks at its start; nothing where it is complete."""
@@ -119,27 +124,50 @@ def carry(journal: Journal, soul: SoulRows, verifier: Verifier) -> str:
     return missing
 
 
-def carry_identity(journal: Journal, places: UserPlaces, signer: Signer, clock: Clock) -> str:
+def carry_identity(journal: Journal, places: UserPlaces, identity: Identity, clock: Clock, passphrase: str = "") -> str:
     """Make the identity's genesis on first use, and let its events ride along in a study's journal.
 
+    Args:
+        journal: the study's, before its feed goes on.
+        places: the user's, with the key file in use.
+        identity: the author.
+        clock: for the `at` of a genesis.
+        passphrase: of the key files that a genesis makes.
+
     Returns what is missing in words, "" where nothing is.
+
+    Raises:
+        IdentityError: the key in force is a later one, and nothing in the study's journal would tell how it came to be.
     """
-    soul = identity_rows(places, signer, clock, _local_begin, bool)
-    return carry(journal, soul, EnvelopeVerifier())
+    key = places.key
 
+    def begin(soul: Journal) -> None:
+        ensure_genesis(soul, identity, key, passphrase)
 
-def _local_begin(journal: Journal) -> None:
-    journal.append(
-        IdentityCreated(
-            origin="generated",
-            lineage=(),
-            policy=Policy(),
-            ceiling=CAPABILITIES,
-            next_key="",
-            controller="",
-            consent="",
+    soul = identity_rows(places, identity, clock, begin, lambda rows: _is_whole(rows, key))
+    missing = carry(journal, soul, ring_of(journal.store))
+    if identity.key_did != identity.did and not _knows_key(journal, identity):
+        hint = f"mend {places.soul}, or restore it from a backup"
+        raise IdentityError(
+            f"the change to the key in {key} cannot be told here: {missing or 'it has no event'}", hint=hint
         )
-    )
+    return missing
+
+
+def _is_whole(rows: tuple[Row, ...], key: Path) -> bool:
+    """Tell whether these events begin an identity and certify the witness key that is beside its key."""
+    bodies = [read_event(row.payload, row.jws).body for row in rows]
+    begun = any(isinstance(body, IdentityCreated) for body in bodies)
+    if not begun or not witness_path(key).exists():
+        return False
+    witness = describe(witness_path(key)).did
+    return any(isinstance(body, KeyCertified) and body.key == witness for body in bodies)
+
+
+def _knows_key(journal: Journal, identity: Identity) -> bool:
+    rows = journal.store.rows(hive=identity_hive(identity.did), kind=kind_named(KeyRotated))
+    bodies = (read_event(row.payload, row.jws).body for row in rows)
+    return any(isinstance(body, KeyRotated) and body.key == identity.key_did for body in bodies)
 
 
 def _begin(places: UserPlaces, signer: Signer, clock: Clock, begin: Begin) -> None:

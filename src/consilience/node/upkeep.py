@@ -27,7 +27,6 @@ from consilience.core.ports import LoadedProblem
 from consilience.core.problem import Direction, EvaluatorSpec, Objective, Problem, Surface
 from consilience.core.study import Budget, Spend, StudySettings
 from consilience.core.untrusted import NAME_CHARACTERS, one_capped_line
-from consilience.identity.keys import EnvelopeVerifier
 from consilience.journal.checkpoints import checkpoint_fault
 from consilience.journal.device import WriterLock, read_marks, writer_of
 from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME, JournalReader
@@ -39,6 +38,7 @@ from consilience.node.kept_heads import kept_heads, own_feeds
 from consilience.node.places import UserPlaces
 from consilience.node.session import Session
 from consilience.node.settings import Settings
+from consilience.node.verifying import fresh_ring
 from consilience.problems.results_tsv import read_result_table
 from consilience.trials.executors.folders import remove
 
@@ -72,7 +72,7 @@ def verify(state: Path, places: UserPlaces) -> VerifyReport:
     """
     store = Store.open(state / JOURNAL_NAME)
     try:
-        report = verify_store(store, EnvelopeVerifier(), read_marks(places.marks))
+        report = verify_store(store, fresh_ring(), read_marks(places.marks))
         if report.fault is None:
             fault = checkpoint_fault(store, own_feeds(places, store), kept_heads(places, store))
             report = replace(report, fault=Fault(what=fault) if fault else None)

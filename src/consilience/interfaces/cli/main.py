@@ -36,12 +36,13 @@ COMMANDS = {
     "cancel": "journal_commands",
     "backup": "journal_commands",
     "gc": "journal_commands",
+    "id": "identity_commands",
     "soul": "soul_commands",
     "doctor": "run_commands",
     "attack": "attack_commands",
     "config": "run_commands",
 }
-_PYTHON_NAMES = {"import": "import_", "verify-proof": "verify_proof"}  # a keyword of the language, and a dash
+_PYTHON_NAMES = {"import": "import_", "id": "id_", "verify-proof": "verify_proof"}  # words of the language; a dash
 
 
 class LazyGroup(click.Group):

@@ -36,9 +36,7 @@ def soul(did: str, key: str | None, folder: str, state: str, as_json: bool) -> i
     events are in them, or the beginning of a DID; without it, the own identity is shown.
     """
     settings = options.resolve_settings(None, {"state": state or None, "key": key})
-    report = soul_report(
-        did, _places(settings.value("key")), _state(folder, settings.value("state")), options.passphrase()
-    )
+    report = soul_report(did, _places(settings.value("key")), _state(folder, settings.value("state")))
     emit(report, lambda console: _show(console, report), as_json=as_json)
     return EXIT_DONE if report.verified else EXIT_VERIFICATION
 
@@ -99,7 +97,11 @@ def _show_identity(console: Console, found: Soul) -> None:
         named = f"{one_line(key.name, 40)} ({key.purpose}), {state}, event {key.events[-1][:_SHORT]}"
         made.add_row("certified", f"{named}\n{one_line(key.key, 0)}")
     if found.revoked:
-        made.add_row("REVOKED", one_line(found.revoked, 200))
+        made.add_row("REVOKED", f"by event {found.revoked[:_SHORT]}")
+    if found.quarantined:
+        made.add_row("QUARANTINED", one_line(found.quarantined, 200))
+    for event, reason in found.refused.items():
+        made.add_row("refused", f"event {event[:_SHORT]}: {one_line(reason, 200)}")
     console.print(made)
 
 
@@ -108,6 +110,7 @@ def _show_decision(console: Console, row: Decision) -> None:
     figures = [
         f"predicted {number(row.predicted.score)} ± {number(row.predicted.deviation)}" if row.predicted else "",
         f"observed {number(row.observed)}" if row.observed is not None else "",
+        f"off by {signed(row.surprise)} deviations" if row.surprise is not None else "",
         f"gain {signed(row.figures['gain'])}" if "gain" in row.figures else "",
     ]
     line = f"  {row.event[:_SHORT]} {_day(row.at)} {row.name}{mark}: {', '.join(filter(None, figures))}".rstrip(": ")

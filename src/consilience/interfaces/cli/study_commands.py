@@ -14,6 +14,7 @@ from rich.text import Text
 from consilience.core.bodies import ArtifactApplied
 from consilience.core.errors import EXIT_DONE
 from consilience.core.events import Event
+from consilience.core.untrusted import escape_json
 from consilience.interfaces.cli import options
 from consilience.interfaces.cli.output import emit
 from consilience.interfaces.cli.showing import show_board, show_diff, show_summary, show_trial
@@ -22,6 +23,7 @@ from consilience.node import reports
 from consilience.node.applying import Applied
 from consilience.node.applying import apply as apply_candidate
 from consilience.node.exporting import export as export_trials
+from consilience.node.jws_export import export_jws
 from consilience.node.upkeep import open_session
 
 _MILLISECONDS = 1000
@@ -41,10 +43,16 @@ def board(top: int, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT
 
 @click.command()
 @click.argument("trial")
+@click.option("--jws", is_flag=True, help="TRIAL is the beginning of any event's id: print it as a complete JWS.")
 @options.with_study
-def show(trial: str, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
+def show(trial: str, jws: bool, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
     """Show everything about TRIAL (its number, or the beginning of a candidate's or event's id)."""
     with options.open_reader(folder, state) as reader:
+        if jws:
+            made = export_jws(reader.journal.event(trial))
+            shown = msgspec.json.encode(made).decode()
+            emit(made, lambda console: console.print(escape_json(shown), soft_wrap=True), as_json=as_json)
+            return EXIT_DONE
         report = reports.trial(reader, trial)
     emit(report, lambda console: show_trial(console, report), as_json=as_json)
     return EXIT_DONE

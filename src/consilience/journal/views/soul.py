@@ -4,7 +4,8 @@ Rules:
     1. Pure: the same events give the same soul, however the hives are interleaved; within a hive events come in
        canonical order, and no order between hives is made up.
     2. Decisions and keys are those of the one author; how far evidence has faded counts every event of its hive.
-    3. What was excised is given from outside (`journal.excision`), and marked here, never left out; beliefs alone
+    3. An event about keys counts as `journal.views.keys` says; one whose proofs fail is named with the reason.
+    4. What was excised is given from outside (`journal.excision`), and marked here, never left out; beliefs alone
        leave it out, since they decide.
 
 Data flow: identity.*, key.*, controller.*, verdict.*, artifact.*, result.*, belief.* -> here -> `consilience soul`.
@@ -16,17 +17,14 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from consilience.core.bodies_identity import (
-    ControllerNamed,
-    IdentityCreated,
-    KeyCertified,
-    KeyRevoked,
-    KeyRotated,
-)
+from consilience.core.bodies_identity import IdentityCreated, KeyRevoked, KeyRotated
 from consilience.core.events import Event, identity_hive
+from consilience.core.ports import Proofs
 from consilience.journal.views.appraisal import Decision
 from consilience.journal.views.beliefs import BeliefRow, BeliefsView
 from consilience.journal.views.decisions import HiveDecisions
+from consilience.journal.views.key_chain import Certificate
+from consilience.journal.views.keys import KeysView
 
 
 class Genesis(Struct, frozen=True, kw_only=True):
@@ -38,17 +36,16 @@ class Genesis(Struct, frozen=True, kw_only=True):
 
 
 class Rotation(Struct, frozen=True, kw_only=True):
-    """A change of the signing key, with the events behind it."""
+    """A change of the signing key to `key`. `events` are the rotation and what it follows."""
 
     event: str
     at: int
     key: str
-    promised: bool
     events: tuple[str, ...]
 
 
 class Certified(Struct, frozen=True, kw_only=True):
-    """A key that the identity certified. `revoked` is the reason, "" while it holds."""
+    """A key that the identity certified. `revoked` is the reason why it no longer counts, "" while it does."""
 
     key: str
     purpose: str
@@ -63,10 +60,12 @@ class Soul(Struct, frozen=True, kw_only=True):
 
     Attributes:
         genesis: None where no event of these journals tells it.
-        key: DID of the signing key in force, by the rotations given here.
+        key: DID of the signing key in force.
         promise: hash of the key that will follow; "" for none.
         controller: DID of the colder key; "" for none. `controller_event` is what named it.
-        revoked: why the identity signs nothing more; "" while it does.
+        revoked: the event by which the identity signs nothing more; "" while it does.
+        quarantined: why its events are set apart; "" for nothing.
+        refused: events about keys that do not count, each with the reason.
         decisions: newest last within a hive; hives by their ids.
         hives: hives that it has events in, with how many.
     """
@@ -78,6 +77,8 @@ class Soul(Struct, frozen=True, kw_only=True):
     controller: str
     controller_event: str
     revoked: str
+    quarantined: str
+    refused: dict[str, str]
     rotations: tuple[Rotation, ...]
     certified: tuple[Certified, ...]
     decisions: tuple[Decision, ...]
@@ -89,12 +90,17 @@ class SoulView:
     """Fold of one author's events, over any number of hives."""
 
     def __init__(
-        self, did: str, metrics: Mapping[str, str] | None = None, excised: frozenset[str] = frozenset()
+        self,
+        did: str,
+        proofs: Proofs,
+        metrics: Mapping[str, str] | None = None,
+        excised: frozenset[str] = frozenset(),
     ) -> None:
         """Start before the first event.
 
         Args:
             did: the author's.
+            proofs: checks what events about keys prove.
             metrics: by hive, the objective's metric, for figures of rechecks, re-runs and holdout trials.
             excised: events whose effect was withdrawn.
         """
@@ -104,12 +110,8 @@ class SoulView:
         self._hives: dict[str, HiveDecisions] = {}
         self._counts: dict[str, int] = {}
         self._beliefs = BeliefsView()
-        self._genesis: Genesis | None = None
-        self._controller = ("", "")
-        self._revoked = ""
-        self._rotations: list[Rotation] = []
-        self._certified: dict[str, Certified] = {}
-        self._promise = ""
+        self._keys = KeysView(proofs)
+        self._own: dict[str, Event] = {}
 
     def apply(self, event: Event) -> None:
         """Take one more event."""
@@ -120,7 +122,8 @@ class SoulView:
             return
         self._counts[fields.hive] = self._counts.get(fields.hive, 0) + 1
         if fields.hive == identity_hive(self._did):
-            self._apply_own(event)
+            self._own[event.id] = event
+            self._keys.apply(event)
             return
         if fields.hive not in self._hives:
             self._hives[fields.hive] = HiveDecisions(self._metrics.get(fields.hive, ""), self._excised)
@@ -128,64 +131,45 @@ class SoulView:
 
     def soul(self) -> Soul:
         """Return the history that these events tell."""
+        state = self._keys.state(self._did)
         return Soul(
             did=self._did,
-            genesis=self._genesis,
-            key=self._rotations[-1].key if self._rotations else self._did,
-            promise=self._promise,
-            controller=self._controller[0],
-            controller_event=self._controller[1],
-            revoked=self._revoked,
-            rotations=tuple(self._rotations),
-            certified=tuple(self._certified.values()),
+            genesis=self._genesis(state.genesis),
+            key=state.key,
+            promise=state.promise,
+            controller=state.controller,
+            controller_event=state.controller_event,
+            revoked=state.revoked_event,
+            quarantined=state.quarantined,
+            refused=dict(sorted(state.faults.items())),
+            rotations=tuple(
+                self._rotation(span.key, span.event) for span in state.spans if span.event != state.genesis
+            ),
+            certified=tuple(self._certified(each) for each in state.certificates),
             decisions=tuple(row for hive in sorted(self._hives) for row in self._hives[hive].rows()),
             beliefs=tuple(self._beliefs.rows(self._did)),
             hives=dict(sorted(self._counts.items())),
         )
 
-    def _apply_own(self, event: Event) -> None:
-        """Take an event of the identity's own hive."""
-        body = event.body
-        if isinstance(body, IdentityCreated) and self._genesis is None:
-            self._genesis = Genesis(event=event.id, at=event.fields.at, body=body)
-            self._promise = body.next_key
-            self._controller = (body.controller, event.id if body.controller else "")
-        elif isinstance(body, KeyRotated):
-            self._rotate(event, body)
-        elif isinstance(body, ControllerNamed):
-            self._controller = (body.controller, event.id)
-        elif isinstance(body, KeyCertified):
-            self._certify(event, body)
-        elif isinstance(body, KeyRevoked):
-            self._revoke(event, body)
+    def _genesis(self, name: str) -> Genesis | None:
+        event = self._own.get(name)
+        if event is None or not isinstance(event.body, IdentityCreated):
+            return None
+        return Genesis(event=event.id, at=event.fields.at, body=event.body)
 
-    def _rotate(self, event: Event, body: KeyRotated) -> None:
-        self._rotations.append(
-            Rotation(
-                event=event.id,
-                at=event.fields.at,
-                key=body.key,
-                promised=bool(self._promise),
-                events=(event.id, body.previous),
-            )
+    def _rotation(self, key: str, name: str) -> Rotation:
+        event = self._own[name]
+        previous = event.body.previous if isinstance(event.body, KeyRotated) else ""
+        return Rotation(event=name, at=event.fields.at, key=key, events=(name, previous))
+
+    def _certified(self, certificate: Certificate) -> Certified:
+        ended = self._own.get(certificate.revoked)
+        reason = ended.body.reason if ended is not None and isinstance(ended.body, KeyRevoked) else ""
+        return Certified(
+            key=certificate.key,
+            purpose=certificate.purpose,
+            name=certificate.name,
+            may=certificate.may,
+            revoked=(reason or "without a reason") if certificate.revoked else "",
+            events=tuple(filter(None, (certificate.event, certificate.revoked))),
         )
-        self._promise = body.next_key
-
-    def _certify(self, event: Event, body: KeyCertified) -> None:
-        self._certified[body.key] = Certified(
-            key=body.key, purpose=body.purpose, name=body.name, may=body.may, revoked="", events=(event.id,)
-        )
-
-    def _revoke(self, event: Event, body: KeyRevoked) -> None:
-        if body.key == self._did:
-            self._revoked = body.reason or "without a reason"
-        held = self._certified.get(body.key)
-        if held is not None:
-            self._certified[body.key] = Certified(
-                key=held.key,
-                purpose=held.purpose,
-                name=held.name,
-                may=held.may,
-                revoked=body.reason or "without a reason",
-                events=(*held.events, event.id),
-            )
