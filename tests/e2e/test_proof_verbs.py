@@ -160,6 +160,7 @@ def test_two_trees_of_one_log_are_kept_as_proof(ada: Home, bob: Home, tmp_path: 
 
 def test_a_cut_journal_does_not_verify_although_its_marks_are_gone(ada: Home, tmp_path: Path) -> None:
     shutil.copytree(ada.machine.home / "valley" / ".consilience", tmp_path / "older")
+    ada.out("run", "valley", "--trials", "12")
     ada.out("checkpoint", "-p", "valley")
     shutil.rmtree(ada.machine.home / "valley" / ".consilience")
     shutil.copytree(tmp_path / "older", ada.machine.home / "valley" / ".consilience")
@@ -167,6 +168,25 @@ def test_a_cut_journal_does_not_verify_although_its_marks_are_gone(ada: Home, tm
     code, out, _ = ada("verify", "-p", "valley")
     assert code == 3
     assert "the tail is missing" in out
+
+
+def test_proofs_hold_after_the_key_was_rotated_and_not_after_the_witness_key_was_revoked(
+    ada: Home, eve: Home, tmp_path: Path
+) -> None:
+    key = log_key(ada)
+    ada.out("id", "rotate")
+    ada.out("run", "valley", "--trials", "14")
+    newest = json.loads(ada.out("log", "-p", "valley", "--json"))["data"][-1]["id"]
+    proof = tmp_path / "proof.json"
+    proof.write_text(ada.out("prove", newest, "-p", "valley"))
+    assert key in eve.out("verify-proof", str(proof))
+    ada.out("id", "revoke", key, "--reason", "lost")
+    ada.out("run", "valley", "--trials", "15")
+    code, _, err = ada("checkpoint", "-p", "valley")
+    assert code == 4
+    assert "was revoked" in err
+    (ada.machine.home / "data" / "consilience" / "witness.json").unlink()
+    assert log_key(ada) != key
 
 
 def test_usage_errors_say_what_to_do(ada: Home, bob: Home, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,6 +31,7 @@ from consilience.journal.notes import (
     with_cosignatures,
     write_note,
 )
+from consilience.journal.proofs import PROOF_FORMAT, InclusionProof, SignedEvent, read_proof, write_proof
 
 LEAVES = st.lists(st.binary(max_size=8).map(lambda data: leaf_hash(sha256(data).digest())), min_size=1, max_size=700)
 LOG, WITNESS = WitnessKey(b"\x01" * 32), WitnessKey(b"\x02" * 32)
@@ -116,3 +118,22 @@ def test_what_is_no_note_is_refused_and_what_is_read_is_written_back(text: str) 
         assert write_note(read_note(text)) == text
     except ProofError:
         return
+
+
+@given(payload=st.text(), jws=st.text(max_size=20), index=st.integers(0, 2**53 - 1))
+def test_proofs_are_printable_and_come_back_as_they_were_written(payload: str, jws: str, index: int) -> None:
+    proof = InclusionProof(
+        format=PROOF_FORMAT,
+        event=SignedEvent(payload=payload, jws=jws),
+        index=index,
+        path=(),
+        checkpoint=payload,
+        identity=(),
+        timestamps=(),
+    )
+    data = write_proof(proof)
+    assert all(b" "[0] <= byte <= b"~"[0] for byte in data[:-1])
+    assert read_proof(data) == proof
+    for other in (data[:-1], data + b"\n", b" " + data, data.replace(b":", b": ", 1)):
+        with pytest.raises(ProofError):
+            read_proof(other)

@@ -1,7 +1,8 @@
 """The proof that an event is in a log, as one file: what it holds, and its verification with nothing else at hand.
 
 Rules:
-    1. The file is canonical JSON (RFC 8785) and a newline: one proof has one spelling, and any changed byte is seen.
+    1. The file is canonical JSON (RFC 8785) with everything beyond printable ASCII escaped, and a newline: one proof
+       has one spelling, any changed byte is seen, and nothing in it acts on a terminal.
     2. Every signature in it must hold, cosignatures and certificates included; a line by an unknown key is refused.
     3. What was checked and what was not are told apart, in words, so that nobody reads more into a proof than is there.
 
@@ -9,6 +10,8 @@ Data flow: `node.proving` -> InclusionProof -> `write_proof` -> file -> `read_pr
 """
 
 from __future__ import annotations
+
+import re
 
 import msgspec
 from msgspec import Struct
@@ -24,6 +27,7 @@ from consilience.journal.views.keys import KeysView
 
 PROOF_FORMAT = "consilience-proof-v1"
 LARGEST_PROOF = 4 * 2**20  # bytes; an event may hold long texts
+_BEYOND_PRINTABLE_ASCII = re.compile(r"[^ -~]")
 _MEND = "get the proof again from whoever made it: `consilience prove EVENT`"
 
 
@@ -100,7 +104,7 @@ class ProofChecks(Struct, frozen=True, kw_only=True):
 
 def write_proof(proof: InclusionProof) -> bytes:
     """Return the file's bytes."""
-    return canonical_bytes(proof) + b"\n"
+    return _BEYOND_PRINTABLE_ASCII.sub(_escaped, canonical_bytes(proof).decode()).encode() + b"\n"
 
 
 def read_proof(data: bytes) -> InclusionProof:
@@ -119,6 +123,11 @@ def read_proof(data: bytes) -> InclusionProof:
     if not same:
         raise ProofError("the proof was changed: it is not spelled as proofs are", hint=_MEND)
     return proof
+
+
+def _escaped(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def signed_event(row: Row) -> SignedEvent:
