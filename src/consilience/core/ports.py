@@ -89,6 +89,35 @@ class KeyRules(Protocol):
         """Take in an event about keys whose signature holds; return "" or what is wrong with it. Ignores others."""
 
 
+class NoteSigner(Protocol):
+    """**Protocol:** an Ed25519 key that signs checkpoints. Only `identity` implements it over a private key."""
+
+    @property
+    def did(self) -> str:
+        """The key's ``did:key``."""
+
+    @property
+    def public_bytes(self) -> bytes:
+        """The 32 public bytes."""
+
+    def sign_bytes(self, data: bytes) -> bytes:
+        """Return the 64 bytes of a signature over the data."""
+
+
+class NoteVerifier(Protocol):
+    """**Protocol:** checks signatures by Ed25519 keys that are named by their ``did:key``."""
+
+    def public_bytes(self, did: str) -> bytes:
+        """Return the 32 public bytes.
+
+        Raises:
+            IdentityError: not the DID of an Ed25519 key.
+        """
+
+    def check(self, did: str, signature: bytes, data: bytes) -> bool:
+        """Tell whether a signature is this key's over the data."""
+
+
 class BlobStore(Protocol):
     """**Protocol:** bytes by their hash."""
 

@@ -98,6 +98,18 @@ def check_bytes(did: str, signature: bytes, data: bytes) -> bool:
     return True
 
 
+class WitnessVerifier:
+    """Checks the signatures of notes. Implements `core.ports.NoteVerifier`."""
+
+    def public_bytes(self, did: str) -> bytes:
+        """Return the 32 public bytes of a witness key."""
+        return decode_ed25519(did)
+
+    def check(self, did: str, signature: bytes, data: bytes) -> bool:
+        """Tell whether a signature is this key's over the data."""
+        return check_bytes(did, signature, data)
+
+
 def check_eddsa(payload: bytes, jws: str, did: str) -> str:
     """Return "" when `jws` is the detached JWS of this Ed25519 DID over the payload, else what is wrong with it."""
     header, dots, encoded = jws.partition("..")

@@ -74,7 +74,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(name="result.excised", body=records.ResultExcised, mentions=("target",)),
     Kind(name="excision.withdrawn", body=records.ExcisionWithdrawn, mentions=("excision",)),
     Kind(name="blobs.erased", body=records.BlobsErased),
-    Kind(name="checkpoint.signed", body=records.CheckpointSigned),
+    Kind(name="checkpoint.signed", body=records.CheckpointSigned, blobs=("timestamps",)),
     Kind(name="feed.opened", body=records.FeedOpened),
 )
 

@@ -197,9 +197,10 @@ class Store:
         for found in self._select(query + " ORDER BY position", values):
             yield _row(found)
 
-    def ids(self, start: int = 0) -> Iterator[str]:
-        """Yield the ids of events in order of arrival, from local position `start`."""
-        for (name,) in self._select("SELECT id FROM event WHERE position >= ? ORDER BY position", (start,)):
+    def ids(self, start: int = 0, stop: int = _LAST_POSITION) -> Iterator[str]:
+        """Yield the ids of events in order of arrival, from local position `start` up to before `stop`."""
+        query = "SELECT id FROM event WHERE position >= ? AND position < ? ORDER BY position"
+        for (name,) in self._select(query, (start, stop)):
             yield name
 
     def select(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
@@ -231,6 +232,12 @@ class Store:
     def count(self) -> int:
         """Return the next local position: how many events there are, for positions have no gaps (`verify` checks)."""
         return int(self._fetch("SELECT coalesce(max(position) + 1, 0) FROM event")[0][0])
+
+    def starting(self, name: str, most: int = 2) -> list[Row]:
+        """Return the events whose id begins with `name`, at most so many."""
+        query = f"SELECT {_COLUMNS} FROM event WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"  # noqa: S608  constant columns
+        found = self._fetch(query, (name, name + "g", most))
+        return [Row(**dict(zip(Row.__struct_fields__, values, strict=True))) for values in found]
 
     def structure_faults(self) -> list[str]:
         """Return what SQLite's own check finds wrong with the file; empty when it is sound. Reads all of it."""

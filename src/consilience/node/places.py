@@ -30,6 +30,16 @@ class UserPlaces(Struct, frozen=True, kw_only=True):
         return self.key.with_name("soul")
 
     @property
+    def checkpoints(self) -> Path:
+        """What this device signed last as a log, by feed."""
+        return self.marks.with_name("checkpoints")
+
+    @property
+    def witnessed(self) -> Path:
+        """What this device cosigned last as a witness, by origin."""
+        return self.marks.with_name("witnessed")
+
+    @property
     def leases(self) -> Path:
         """The table of leases on devices, shared by all of the user's runs."""
         return self.marks.with_name("gpu-leases.sqlite")

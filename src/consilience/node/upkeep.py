@@ -26,12 +26,14 @@ from consilience.core.ports import LoadedProblem
 from consilience.core.problem import Direction, EvaluatorSpec, Objective, Problem, Surface
 from consilience.core.study import Budget, Spend, StudySettings
 from consilience.core.untrusted import NAME_CHARACTERS, one_capped_line
+from consilience.journal.checkpoints import checkpoint_fault
 from consilience.journal.device import WriterLock, read_marks, refuse_lost, writer_of
 from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME, JournalReader
 from consilience.journal.kinds import BY_NAME, references, specification_blobs
 from consilience.journal.store import Store
 from consilience.journal.verify import VerifyReport, verify_store
 from consilience.node.clock import SystemClock
+from consilience.node.kept_heads import kept_heads, own_feeds
 from consilience.node.places import UserPlaces
 from consilience.node.session import Session
 from consilience.node.settings import Settings
@@ -73,8 +75,13 @@ def verify(state: Path, places: UserPlaces, jobs: int = 1) -> VerifyReport:
     except NotFoundError:
         refuse_lost(places.marks, state / JOURNAL_NAME)
         raise
+
+    def heads_stand(store: Store) -> str:
+        return checkpoint_fault(store, own_feeds(places, store), kept_heads(places, store))
+
     try:
-        return verify_store(store, fresh_ring(), read_marks(places.marks), keys=fresh_keys, jobs=jobs)
+        marks = read_marks(places.marks)
+        return verify_store(store, fresh_ring(), marks, keys=fresh_keys, jobs=jobs, checks=[heads_stand])
     finally:
         store.close()
 

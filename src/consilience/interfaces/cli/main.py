@@ -28,6 +28,10 @@ COMMANDS = {
     "trial": "trial_commands",
     "rerun": "trial_commands",
     "verify": "journal_commands",
+    "checkpoint": "proof_commands",
+    "witness": "proof_commands",
+    "prove": "proof_commands",
+    "verify-proof": "proof_commands",
     "import": "journal_commands",
     "cancel": "journal_commands",
     "backup": "journal_commands",
@@ -40,7 +44,7 @@ COMMANDS = {
     "attack": "attack_commands",
     "config": "run_commands",
 }
-_PYTHON_NAMES = {"import": "import_", "id": "id_"}  # words of the language
+_PYTHON_NAMES = {"import": "import_", "id": "id_", "verify-proof": "verify_proof"}  # words of the language; a dash
 
 
 class LazyGroup(click.Group):
