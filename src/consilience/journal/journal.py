@@ -20,16 +20,19 @@ from msgspec.structs import replace
 from consilience.core.bodies import HiveFounded
 from consilience.core.errors import ForeignEventError, JournalError, TamperedError
 from consilience.core.events import Event, payload_bytes
-from consilience.core.ports import Clock, Signer, Verifier
+from consilience.core.ports import Clock, Redactor, Signer, Verifier
+from consilience.core.redaction import Redactor as KnownShapes
 from consilience.journal.device import FeedMark, WriterLock, claim_feed
 from consilience.journal.excision import standing_events
 from consilience.journal.feed import FeedHead, Row, check_row, next_payload, read_event
 from consilience.journal.kinds import kind_named
 from consilience.journal.order import canonical_order
+from consilience.journal.redacting import redact_payload
 from consilience.journal.store import Durability, Store
 
 JOURNAL_NAME = "journal.db"
 LOCK_NAME = "journal.lock"
+SALT_BYTES = 16  # 128 bits: no text can be guessed from its name (NIST SP 800-132 asks for as many of a salt)
 TAIL_EVENTS = 64  # checked at each opening, a few milliseconds; `verify` checks all
 
 
@@ -122,6 +125,8 @@ class JournalReader:
 class Journal(JournalReader):
     """A journal that this process writes, for one hive and one author."""
 
+    redactor: Redactor = KnownShapes()  # every text passes it before it is stored; `node.secrets` knows more
+
     def __init__(self, store: Store, lock: WriterLock, signer: Signer, clock: Clock) -> None:
         super().__init__(store)
         self._lock = lock
@@ -192,7 +197,8 @@ class Journal(JournalReader):
         """
         if self._head is None:
             raise JournalError("no hive was entered")
-        payload = next_payload(self._head, body, at=self._clock.now_ms(), after=self._after)
+        stated = next_payload(self._head, body, at=self._clock.now_ms(), after=self._after)
+        payload = redact_payload(stated, self.redactor)
         try:
             data = payload_bytes(payload)
         except ValueError as error:
@@ -227,6 +233,11 @@ class Journal(JournalReader):
         """Keep a blob with the open group and return its hash."""
         self._store.begin()
         return self._store.put(data)
+
+    def put_erasable(self, data: bytes) -> str:
+        """Keep a text, redacted, under a salted name, so that it can be erased and its name says nothing of it."""
+        self._store.begin()
+        return self._store.put(self.redactor.data(data), secrets.token_bytes(SALT_BYTES))
 
     def get(self, name: str) -> bytes:
         """Return a blob by its hash."""

@@ -28,6 +28,7 @@ from consilience.journal.journal import Journal, fold
 from consilience.journal.views.run_state import RunStateView
 from consilience.journal.views.trials import TrialsView
 from consilience.node.places import UserPlaces, hide_from_git, state_folder
+from consilience.node.secrets import redactor
 from consilience.node.settings import Settings
 from consilience.search.proposing import Offer, propose_baseline
 from consilience.search.state import SearchState
@@ -82,6 +83,7 @@ class Session:
         signer = load_or_create(key, passphrase)
         folder = state_folder(loaded.root, settings.value("state"))
         journal = Journal.create(folder, signer, clock, settings.value("durability"))
+        journal.redactor = redactor(passphrase)
         try:
             hide_from_git(folder)
             session = cls(journal, loaded, clock, folder)
