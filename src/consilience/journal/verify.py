@@ -17,6 +17,7 @@ from consilience.core.bodies import HiveFounded
 from consilience.core.errors import DamagedError, JournalError, NotFoundError
 from consilience.core.ports import Verifier
 from consilience.journal.device import Mark
+from consilience.journal.erasure import ErasureView
 from consilience.journal.feed import FeedHead, Row, advance, check_link, check_row, read_event
 from consilience.journal.kinds import BY_NAME, references, specification_blobs
 from consilience.journal.store import Store
@@ -41,7 +42,8 @@ class VerifyReport(Struct, frozen=True, kw_only=True):
     """What was checked, and the first fault found (None: everything holds).
 
     A journal that holds is whole and unchanged since its authors signed it. Who may be believed is another
-    question: compare `authors` with the DIDs that you know.
+    question: compare `authors` with the DIDs that you know. `erased` counts the texts that are gone by a tombstone
+    of somebody who may erase them.
     """
 
     events: int
@@ -49,6 +51,7 @@ class VerifyReport(Struct, frozen=True, kw_only=True):
     blobs: int
     authors: tuple[str, ...]
     fault: Fault | None
+    erased: int = 0
 
 
 class _Checker:
@@ -61,6 +64,8 @@ class _Checker:
         self.seen: set[str] = set()
         self.blobs: set[str] = set()
         self.built_on: set[tuple[str, str | None]] = set()
+        self.erasures = ErasureView()
+        self.absent: dict[str, Row] = {}
 
     def check(self, row: Row) -> str:
         """Return what is wrong with the next row, "" when nothing is."""
@@ -87,11 +92,28 @@ class _Checker:
         for name in references(event.body, kind.rests_on):
             if name not in self.seen:
                 return f"it rests on event {name[:12]}, which is not in the journal before it"
-        named = references(event.body, kind.blobs)
-        fault = self._check_blobs(named)
+        self.erasures.apply(event)
+        self._look_for_texts(references(event.body, kind.erasable), row)
+        named = (
+            name for name in references(event.body, kind.blobs) if name not in self.absent or name in self.erasures.kept
+        )
+        fault = self._check_blobs(tuple(named))
         if not fault and isinstance(event.body, HiveFounded) and event.body.specification:
             fault = self._check_specification(event.body.specification)
         return fault
+
+    def _look_for_texts(self, names: tuple[str, ...], row: Row) -> None:
+        """Note the erasable texts that are absent: a tombstone further on may say why."""
+        for name in names:
+            if name not in self.blobs and name not in self.absent and self._store.salt_of(name) is None:
+                self.absent[name] = row
+
+    def unexplained(self) -> Iterator[Fault]:
+        """Yield the absent texts for which no tombstone accounts."""
+        for name, row in self.absent.items():
+            what = self.erasures.fault(name)
+            if what:
+                yield _fault_at(row, what)
 
     def _check_specification(self, name: str) -> str:
         try:
@@ -124,7 +146,12 @@ def verify_store(store: Store, verifier: Verifier, marks: dict[str, Mark] | None
     fault = next(_faults(store, checker), None) or _lost(store, checker, marks or {})
     authors = tuple(sorted({author for _, author, _ in checker.heads}))
     return VerifyReport(
-        events=len(checker.seen), feeds=len(checker.heads), blobs=len(checker.blobs), authors=authors, fault=fault
+        events=len(checker.seen),
+        feeds=len(checker.heads),
+        blobs=len(checker.blobs),
+        authors=authors,
+        fault=fault,
+        erased=len(checker.absent),
     )
 
 
@@ -135,11 +162,16 @@ def _faults(store: Store, checker: _Checker) -> Iterator[Fault]:
         for row in store.rows():
             what = checker.check(row)
             if what:
-                yield Fault(what=what, position=row.position, event=row.id, feed=row.feed, seq=row.seq)
+                yield _fault_at(row, what)
+        yield from checker.unexplained()
         for name in store.blob_names():
             store.get(name)
     except JournalError as error:
         yield Fault(what=error.message)
+
+
+def _fault_at(row: Row, what: str) -> Fault:
+    return Fault(what=what, position=row.position, event=row.id, feed=row.feed, seq=row.seq)
 
 
 def _lost(store: Store, checker: _Checker, marks: dict[str, Mark]) -> Fault | None:
