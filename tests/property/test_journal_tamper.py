@@ -162,7 +162,7 @@ def test_a_cut_tail_is_caught_by_the_device_that_wrote_it(tmp_path: Path) -> Non
     [
         ("DELETE FROM event", "is missing, but this device wrote it"),
         ("DELETE FROM blob WHERE data LIKE '%evaluate%'", "no blob"),
-        ("INSERT INTO blob VALUES ('zz', x'00')", "no longer matches"),
+        ("INSERT INTO blob (name, data) VALUES ('zz', x'00')", "no longer matches"),
         ("CREATE TRIGGER swallow BEFORE INSERT ON event BEGIN SELECT RAISE(IGNORE); END", "schema differs"),
         ("DROP INDEX event_by_feed", "schema differs"),
     ],
