@@ -164,7 +164,9 @@ class Journal(JournalReader):
             raise
 
     def enter(self, hive: str, marks: Path) -> list[Event]:
-        """Start writing in a hive and return its events in fold order."""
+        """Start writing in a hive and return its events in fold order; what is written in another must be committed."""
+        if self._mark is not None:
+            self._mark.release()
         events = self.events(hive)
         tips = {(e.fields.author, e.fields.feed): e for e in sorted(events, key=lambda e: e.fields.seq)}
         mine = {feed: tip.fields.seq for (author, feed), tip in tips.items() if author == self._signer.did}

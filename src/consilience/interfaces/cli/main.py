@@ -32,6 +32,7 @@ COMMANDS = {
     "cancel": "journal_commands",
     "backup": "journal_commands",
     "gc": "journal_commands",
+    "retain": "retention_commands",
     "doctor": "run_commands",
     "attack": "attack_commands",
     "config": "run_commands",

@@ -22,6 +22,7 @@ from consilience.node import reports
 from consilience.node.applying import Applied
 from consilience.node.applying import apply as apply_candidate
 from consilience.node.exporting import export as export_trials
+from consilience.node.packing import write_pack
 from consilience.node.upkeep import open_session
 
 _MILLISECONDS = 1000
@@ -117,14 +118,20 @@ def _applied(applied: Applied) -> str:
 
 
 @click.command()
-@click.argument("destination", type=click.Path(path_type=Path))
+@click.argument("destination")
 @options.with_study
-def export(destination: Path, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
-    """Write the trials to DESTINATION: .csv, .jsonl, .parquet, or .tsv in autoresearch's form."""
+def export(destination: str, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
+    """Write the study to DESTINATION.
+
+    The trials: .csv, .jsonl, .parquet, or .tsv in autoresearch's form. Where results come from: prov.json. All that a
+    third party needs to check it offline: audit-pack/, or any other name that ends with a slash.
+    """
+    path = Path(destination)
     with options.open_reader(folder, state) as reader:
-        rows = export_trials(reader, destination)
-    data = {"file": str(destination), "rows": rows}
-    emit(data, lambda console: console.print(one_line(f"{rows} rows in {destination}", 0)), as_json=as_json)
+        rows = write_pack(reader, path) if destination.endswith("/") else export_trials(reader, path)
+    what = "events" if path.is_dir() else "records"
+    data = {"file": str(path), "rows": rows}
+    emit(data, lambda console: console.print(one_line(f"{rows} {what} in {path}", 0)), as_json=as_json)
     return EXIT_DONE
 
 
