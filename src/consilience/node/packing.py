@@ -60,7 +60,7 @@ have changed it along with the manifest: take a copy of it from the released pac
 
 | file | what it holds |
 | --- | --- |
-| `journal.jsonl` | each event as signed (`payload`, a canonical JSON text) with its signature (`jws`), in order of arrival |
+| `journal.jsonl` | each event as signed (`payload`, canonical JSON) with its signature (`jws`), in order of arrival |
 | `journal.db` | the same events and blobs as one SQLite file, which `consilience replay --state` reads |
 | `identities.jsonl` | those events that say which keys may sign for whom |
 | `blobs/`, `blobs.json` | artifacts, evaluator, logs by name; a name is the SHA-256 of salt and bytes |
@@ -99,12 +99,8 @@ def _write_files(reader: StudyReader, folder: Path) -> int:
     salts = _write_blobs(reader, folder)
     _copy_journal(reader.journal.store, folder / "journal.db")
     named = {name for event in reader.events for name in _erased_names(event)}
-    counts = {
-        "name": reader.problem.name,
-        "events": len(events),
-        "blobs": len(salts),
-        "erased": len(named - set(salts)),
-    }
+    counts = {"events": len(events), "blobs": len(salts), "erased": len(named - set(salts))}
+    title = escape_controls(reader.problem.name, kept="")
     own = [event for event in events if event.fields.kind.startswith(_IDENTITY_KINDS)]
     files: dict[str, str] = {
         "journal.jsonl": _lines(_signed(event) for event in events),
@@ -114,7 +110,7 @@ def _write_files(reader: StudyReader, folder: Path) -> int:
         "policy.json": _pretty(_policy(reader)),
         "specification.json": reader.journal.blob(_founded(reader).body.specification).decode(),
         "board.csv": _board(reader),
-        "README.md": _README.format(**{**counts, "name": escape_controls(reader.problem.name, kept="")}),
+        "README.md": _README.format(name=title, **counts),
         "verify_pack.py": importlib.resources.files("consilience.node.pack").joinpath("verify_pack.py").read_text(),
     }
     for name, text in files.items():
@@ -195,11 +191,11 @@ def _values(key: str, row: BoardRow) -> tuple[Any, ...]:
 def _cell(value: Any) -> Any:
     if isinstance(value, float):
         return "" if value != value else repr(value)  # noqa: PLR0124  not a number: nothing was measured
-    return escape_formula(escape_controls(value)) if isinstance(value, str) else value
+    return escape_formula(escape_controls(value, kept="")) if isinstance(value, str) else value
 
 
 def _lines(values: Any) -> str:
-    return "".join(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n" for value in values)
+    return "".join(json.dumps(value, separators=(",", ":")) + "\n" for value in values)
 
 
 def _pretty(value: Any) -> str:

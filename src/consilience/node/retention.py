@@ -108,8 +108,11 @@ def plan(reader: JournalReader, wish: Wish, author: str, now_ms: int) -> Plan:
     Raises:
         RetentionError: younger than the policy allows, or a text that was asked for may not be erased.
         NotFoundError: no such text.
+        UsageError: neither names, nor an age, nor a policy that states one.
     """
     known = _read(reader)
+    if wish.age_ms is None and not wish.names and not any(days is not None for days in known.days.values()):
+        raise UsageError("older than what?", hint="give --older-than 180d, or state [policy] retention_days")
     erased = known.view.erased()
     pending = tuple(name for name in erased if name in known.sizes)
     wanted = _named(known, wish.names) if wish.names else sorted(set(known.view.uses) & set(known.sizes))
@@ -210,12 +213,10 @@ def _is_young(known: _Known, name: str, wish: Wish, now_ms: int) -> bool:
     """Tell whether a text is too young; where that breaks the policy although it was asked for, refuse.
 
     Raises:
-        RetentionError, UsageError: see `plan`.
+        RetentionError: see `plan`.
     """
     uses = known.view.uses[name]
     days = known.days.get(uses[0].hive)
-    if days is None and wish.age_ms is None and not wish.names:
-        raise UsageError("older than what?", hint="give --older-than 180d, or state [policy] retention_days")
     if days is not None and wish.age_ms is not None and wish.age_ms < days * DAY_MS:
         asked = f"{wish.age_ms / DAY_MS:g} days"
         raise RetentionError(f"the policy keeps texts for {days} days, not {asked}", hint=_HINT.format(days))
@@ -223,4 +224,6 @@ def _is_young(known: _Known, name: str, wish: Wish, now_ms: int) -> bool:
     if wish.names and days is not None and age_ms < days * DAY_MS:
         what = f"text {name[:12]} is {age_ms / DAY_MS:.1f} days old, and the policy keeps it for {days} days"
         raise RetentionError(what, hint=_HINT.format(days))
+    if wish.age_ms is None and days is None:
+        return not wish.names  # without a limit of its hive, only what was asked for goes
     return age_ms < (wish.age_ms if wish.age_ms is not None else (days or 0) * DAY_MS)

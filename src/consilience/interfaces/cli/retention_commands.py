@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,28 +27,14 @@ _MILLISECONDS = 1000
 @click.option("--reason", default="", help="Whose request or which rule; it stays in the signed tombstone.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @options.with_study
-def retain(  # noqa: PLR0913  click's
-    older_than: str,
-    blobs: tuple[str, ...],
-    trials: tuple[str, ...],
-    reason: str,
-    dry_run: bool,  # noqa: FBT001  click's
-    folder: str,
-    state: str,
-    as_json: bool,  # noqa: FBT001  click's
-) -> int:
+def retain(dry_run: bool, folder: str, state: str, as_json: bool, **flags: Any) -> int:  # noqa: FBT001  click's
     """Erase logs, feedback and imported texts; their hashes and a signed tombstone stay, and `verify` holds.
 
     Age is that of the event that names a text, by its author's clock. Texts of others, and those younger than the
     policy's retention_days, are left alone.
     """
-    names = (*blobs, *_texts_of(trials, folder, state))
-    if (blobs or trials) and not reason:
-        raise UsageError("erasing a single text needs a reason", hint="--reason 'request of 3 March', which is kept")
+    wish = _wish(flags, folder, state)
     path = options.state_of(folder, state)
-    wish = Wish(names=names, age_ms=_age(older_than), reason=reason)
-    if trials and not names:
-        raise UsageError(f"trial {', '.join(trials)} has neither log nor feedback")
     if dry_run:
         found = _planned(path, wish, state)
         emit(found, lambda console: console.print(_plan_text(found), soft_wrap=True), as_json=as_json)
@@ -55,6 +42,21 @@ def retain(  # noqa: PLR0913  click's
     done = retain_texts(path, wish, _signer(state), options.places(), SystemClock())
     emit(done, lambda console: console.print(_done_text(done), soft_wrap=True), as_json=as_json)
     return EXIT_DONE
+
+
+def _wish(flags: dict[str, Any], folder: str, state: str) -> Wish:
+    """Return what the flags ask for.
+
+    Raises:
+        UsageError: single texts without a reason, an age that is none, or trials without texts.
+    """
+    asked = flags["blobs"] or flags["trials"]
+    if asked and not flags["reason"]:
+        raise UsageError("erasing single texts needs a reason", hint="--reason 'request of 3 March', which is kept")
+    names = (*flags["blobs"], *_texts_of(flags["trials"], folder, state))
+    if asked and not names:
+        raise UsageError(f"trial {', '.join(flags['trials'])} has neither log nor feedback")
+    return Wish(names=names, age_ms=_age(flags["older_than"]), reason=flags["reason"])
 
 
 def _planned(path: Path, wish: Wish, state: str) -> Plan:

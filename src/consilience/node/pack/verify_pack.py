@@ -14,6 +14,7 @@ import json
 import math
 import sqlite3
 import sys
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ EXPONENT_FROM, EXPONENT_BELOW, SAFE = 21, -6, 2**53
 
 
 def sha256(data: bytes) -> str:
+    """Name bytes by their hash."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -112,24 +114,24 @@ class Keys:
     def __init__(self, events: list[dict[str, Any]]) -> None:
         self.spans: dict[str, list[dict[str, Any]]] = {}
         self.revoked: dict[str, dict[str, int]] = {}
-        self.witnesses = {
-            e["body"]["key"] for e in events if e["kind"] == "key.certified" and e["body"]["purpose"] == "witness"
-        }
+        self.witnesses: set[str] = set()
         for event in events:
-            home = sha256(b"consilience identity " + event["author"].encode())[:32] == event["hive"]
-            if event["kind"] == "identity.created" and home and event["key"] == event["author"]:
-                first = {
-                    "event": event["id"],
-                    "key": event["key"],
-                    "closes": None,
-                    "promise": event["body"]["next_key"],
-                }
-                self.spans.setdefault(event["author"], [first])
-            elif event["kind"] == "key.rotated" and home:
-                self._rotate(event)
-            elif event["kind"] == "key.revoked" and home:
-                own = {event["feed"]: event["seq"]} if event["body"]["key"] == event["author"] else {}
-                self.revoked.setdefault(event["body"]["key"], {**event["body"]["closes"], **own})
+            if sha256(b"consilience identity " + event["author"].encode())[:32] == event["hive"]:
+                self._take(event, event["kind"], event["body"])
+
+    def _take(self, event: dict[str, Any], kind: str, body: dict[str, Any]) -> None:
+        if kind == "identity.created" and event["key"] == event["author"]:
+            self.spans.setdefault(event["author"], [self._span(event, event["key"])])
+        elif kind == "key.rotated":
+            self._rotate(event)
+        elif kind == "key.revoked":
+            own = {event["feed"]: event["seq"]} if body["key"] == event["author"] else {}
+            self.revoked.setdefault(body["key"], {**body["closes"], **own})
+        elif kind == "key.certified" and body["purpose"] == "witness":
+            self.witnesses.add(body["key"])
+
+    def _span(self, event: dict[str, Any], key: str) -> dict[str, Any]:
+        return {"event": event["id"], "key": key, "closes": None, "promise": event["body"]["next_key"]}
 
     def _rotate(self, event: dict[str, Any]) -> None:
         """Follow a rotation that the key before it signed, to the key that was promised and that signed itself."""
@@ -141,8 +143,7 @@ class Keys:
         follows = body["previous"] == last.get("event") and event["key"] == last.get("key")
         if promised and follows and signature_fault(statement, body["proof"]) == (body["key"], ""):
             last["closes"] = body["closes"]
-            span = {"event": event["id"], "key": body["key"], "closes": None, "promise": body["next_key"]}
-            self.spans[author].append(span)
+            self.spans[author].append(self._span(event, body["key"]))
 
     def fault(self, event: dict[str, Any]) -> str:
         """Return "" when the event's key may sign this place of its author's feed."""
@@ -170,7 +171,6 @@ class Pack:
         self.unchecked: list[str] = []
         self.events: list[dict[str, Any]] = []
         self.blobs: dict[str, bytes] = {}
-        self.erased: set[str] = set()
 
     def check(self) -> None:
         """Run every check; one that cannot even read its files is a fault."""
@@ -185,9 +185,11 @@ class Pack:
                 self.held.append(told)
 
     def text(self, name: str) -> str:
+        """Return a file of the pack."""
         return (self.folder / name).read_bytes().decode()
 
     def expect(self, fault: object, what: str) -> None:
+        """Note what is wrong, if it is."""
         if fault:
             self.faults.append(what)
 
@@ -200,44 +202,41 @@ class Pack:
         for name in sorted(here ^ {"MANIFEST.json", *listed}):
             self.expect("__pycache__" not in name, f"{name} is {'not in the manifest' if name in here else 'missing'}")
         for name in sorted(here & set(listed)):
-            self.expect(
-                sha256((self.folder / name).read_bytes()) != listed[name], f"{name} is not as the manifest says"
-            )
+            self.expect(sha256((self.folder / name).read_bytes()) != listed[name], f"{name} was changed")
         return f"{len(listed)} files are as the manifest says"
 
     def journal(self) -> str:
         """Check canonical form, id, signature and key of every event."""
         for place, line in enumerate(self.text("journal.jsonl").splitlines()):
             row = json.loads(line)
-            payload = row["payload"].encode()
-            fields = json.loads(payload)
-            self.expect(canonical(fields) != row["payload"], f"event {place} is not in canonical form")
-            self.expect(set(fields) != FIELDS, f"event {place} has other fields than an event")
-            key, fault = signature_fault(payload, row["jws"])
-            self.expect(fault, f"event {place} ({sha256(payload)[:12]}): {fault}")
-            self.events.append({**fields, **row, "id": sha256(payload), "key": key, "place": place})
-        keys = self.keys = Keys(self.events)
+            fields = json.loads(row["payload"])
+            good = canonical(fields) == row["payload"] and set(fields) == FIELDS
+            self.expect(not good, f"event {place} is not in canonical form, or has other fields than an event")
+            key, fault = signature_fault(row["payload"].encode(), row["jws"])
+            self.expect(fault, f"event {place}: {fault}")
+            known = {"payload": row["payload"], "jws": row["jws"], "id": sha256(row["payload"].encode())}
+            self.events.append({**fields, **known, "key": key, "place": place})
+        self.keys = Keys(self.events)
         for event in self.events:
-            self.expect(fault := keys.fault(event), f"event {event['place']} ({event['id'][:12]}): {fault}")
-        authors = sorted({event["author"] for event in self.events})
-        return f"{len(self.events)} events are canonical and signed, by {', '.join(authors)}"
+            self.expect(fault := self.keys.fault(event), f"event {event['place']} ({event['id'][:12]}): {fault}")
+        authors = ", ".join(sorted({event["author"] for event in self.events}))
+        return f"{len(self.events)} events are canonical and signed, by {authors}"
 
     def chain(self) -> str:
         """Check that each feed runs from 0 without a gap, and that what an event builds on comes before it."""
-        seen: dict[str, dict[str, Any]] = {}
-        claimed: dict[tuple[Any, ...], str] = {}
+        ids: set[str] = set()
+        links: set[tuple[Any, ...]] = set()
         for event in self.events:
-            feed = (event["hive"], event["author"], event["feed"])
-            before = seen.get(event["prev"])
-            follows = event["seq"] == 0 if event["prev"] is None else before is not None and (
-                before["seq"] + 1 == event["seq"] and feed == (before["hive"], before["author"], before["feed"]))  # fmt: skip
+            feed, seq = (event["hive"], event["author"], event["feed"]), event["seq"]
+            follows = (feed, seq - 1, event["prev"]) in links if seq else event["prev"] is None
             self.expect(not follows, f"event {event['place']} does not follow the one before it in its feed")
-            self.expect(event["id"] in seen, f"event {event['place']} is there twice")
-            self.expect(not set(event["after"]) <= set(seen), f"event {event['place']} builds on what is not before it")
-            if claimed.setdefault((*feed, event["seq"]), event["id"]) != event["id"]:
-                self.unchecked.append(f"{event['author']} signed two events with seq {event['seq']}: equivocation")
-            seen[event["id"]] = event
-        return f"{len({key[:3] for key in claimed})} feeds run from 0 without a gap"
+            self.expect(event["id"] in ids, f"event {event['place']} is there twice")
+            self.expect(set(event["after"]) - ids, f"event {event['place']} builds on what is not before it")
+            ids.add(event["id"])
+            links.add((feed, seq, event["id"]))
+        for feed, seq in sorted(place for place, count in Counter(link[:2] for link in links).items() if count > 1):
+            self.unchecked.append(f"{feed[1]} signed two events with seq {seq} of feed {feed[2][:8]}: equivocation")
+        return f"{len({link[0] for link in links})} feeds run from 0 without a gap"
 
     def texts(self) -> str:
         """Check every blob against its name, and that only erasable ones are absent, with a tombstone of who may."""
@@ -247,38 +246,34 @@ class Pack:
             self.expect(sha256(bytes.fromhex(salts[name]) + data) != name, f"blob {name[:12]} does not match its name")
         self.expect(set(salts) != set(self.blobs), "blobs.json names other blobs than are there")
         kept = {e["body"][field] for e in self.events for field in KEPT.get(e["kind"], ())} - {""}
-        for name in {e["body"]["specification"] for e in self.events if e["kind"] == "hive.founded"} & set(self.blobs):
-            kept |= {file["sha256"] for file in json.loads(self.blobs[name])["evaluator"]["files"]}
         owners: dict[str, list[str]] = {}
-        namer: dict[str, dict[str, Any]] = {}
+        named: dict[str, tuple[str, str]] = {}
         for event in self.events:
             if event["kind"] == "hive.founded":
                 owners.setdefault(event["hive"], event["body"]["roles"].get("owner", []))
+                specification = json.loads(self.blobs[event["body"]["specification"]])
+                kept |= {file["sha256"] for file in specification["evaluator"]["files"]}
             for field in ERASABLE.get(event["kind"], ()):
-                namer.setdefault(event["body"][field], event)
-        gone = [e for e in self.events if e["kind"] == "blobs.erased"]
+                named.setdefault(event["body"][field], (event["hive"], event["author"]))
+        stones = [event for event in self.events if event["kind"] == "blobs.erased"]
+        gone = {(name, e["hive"], e["author"]) for e in stones for name in e["body"]["blobs"]}
         for name in sorted(kept - set(self.blobs)):
             self.expect(name, f"blob {name[:12]} is missing")
-        for name, event in namer.items():
-            if name and name not in self.blobs and name not in kept:
-                may = [event["author"], *owners.get(event["hive"], [])]
-                said = [
-                    e for e in gone if name in e["body"]["blobs"] and e["hive"] == event["hive"] and e["author"] in may
-                ]
-                self.expect(not said, f"text {name[:12]} is missing, and no tombstone of who may erase it says why")
-                self.erased.add(name)
-        return f"{len(self.blobs)} blobs match their names; {len(self.erased)} texts were erased, each by who may"
+        absent = set(named) - set(self.blobs) - kept - {""}
+        for name in sorted(absent):
+            hive, author = named[name]
+            told = any((name, hive, may) in gone for may in (author, *owners.get(hive, ())))
+            self.expect(not told, f"text {name[:12]} is missing, and no tombstone of who may erase it says why")
+        return f"{len(self.blobs)} blobs match their names; {len(absent)} texts were erased, each by who may"
 
     def copy(self) -> str:
         """Compare the copy of the journal's file with the lines."""
-        with sqlite3.connect(
-            f"{(self.folder / 'journal.db').resolve().as_uri()}?mode=ro&immutable=1", uri=True
-        ) as file:
+        place = (self.folder / "journal.db").resolve().as_uri()
+        with sqlite3.connect(f"{place}?mode=ro&immutable=1", uri=True) as file:
             rows = file.execute("SELECT payload, jws FROM event ORDER BY position").fetchall()
             blobs = dict(file.execute("SELECT name, data FROM blob"))
         lines = [(event["payload"].encode(), event["jws"]) for event in self.events]
-        self.expect(rows != lines, "journal.db holds other events than journal.jsonl")
-        self.expect(blobs != self.blobs, "journal.db holds other blobs than blobs/")
+        self.expect((rows, blobs) != (lines, self.blobs), "journal.db holds other events or blobs than the lines")
         return "journal.db holds the same events and blobs"
 
     def stated(self) -> str:
@@ -290,8 +285,9 @@ class Pack:
         self.expect(stated != policy["policy"], "policy.json differs from the event that it names")
         name = by_id[policy["hive_founded"]]["body"]["specification"]
         self.expect(self.blobs[name] != self.text("specification.json").encode(), "specification.json is another")
-        lines = [line for line in self.text("journal.jsonl").splitlines() if json.loads(json.loads(line)["payload"])["kind"].startswith(IDENTITY)]  # fmt: skip
-        self.expect(lines != self.text("identities.jsonl").splitlines(), "identities.jsonl differs from the journal")
+        told = [json.loads(line)["payload"] for line in self.text("identities.jsonl").splitlines()]
+        own = [event["payload"] for event in self.events if event["kind"].startswith(IDENTITY)]
+        self.expect(told != own, "identities.jsonl differs from the journal")
         return "policy, specification and identities are as the events state them"
 
     def board(self) -> str:
@@ -309,18 +305,24 @@ class Pack:
         return f"{len(rows)} scores of the board are the means of the signed outcomes that they name"
 
     def trees(self) -> str:
-        """Compute each checkpoint's root anew from the events before it, and check the signatures of its note."""
+        """Compute each checkpoint's root anew from the ids of the events before it, and check its note."""
         leaves = [bytes.fromhex(event["id"]) for event in self.events]
-        checkpoints = [event for event in self.events if event["kind"] == "checkpoint.signed"]
-        for event in checkpoints:
-            size, root = event["body"]["size"], event["body"]["root"]
-            lines = event["body"]["note"].split("\n")
-            told = [event["body"]["origin"], str(size), base64.b64encode(bytes.fromhex(root)).decode()]
-            self.expect(lines[:3] != told, f"checkpoint {event['id'][:12]}: its note says otherwise")
-            fits = size <= event["place"] and tree_root(leaves[:size]).hex() == root
-            self.expect(not fits, f"checkpoint {event['id'][:12]}: the root over the first {size} events is another")
-            self.note(event["body"]["note"])
-        return f"{len(checkpoints)} checkpoints have the root of the events before them"
+        signed = [event for event in self.events if event["kind"] == "checkpoint.signed"]
+        fits = {
+            event["id"]: tree_root(leaves[: event["body"]["size"]]).hex() == event["body"]["root"] for event in signed
+        }
+        here = {event["feed"] for event in signed if fits[event["id"]]}
+        for event in signed:
+            body, name = event["body"], f"checkpoint {event['id'][:12]}"
+            told = [body["origin"], str(body["size"]), base64.b64encode(bytes.fromhex(body["root"])).decode()]
+            self.expect(body["note"].split("\n")[:3] != told, f"{name}: its note says otherwise")
+            self.expect(
+                event["feed"] in here and not fits[event["id"]], f"{name}: the events before it have another root"
+            )
+            self.note(body["note"])
+        for feed in sorted({event["feed"] for event in signed} - here):
+            self.unchecked.append(f"checkpoints of feed {feed[:8]}: they are another log's, or events were taken out")
+        return f"{sum(fits.values())} checkpoints have the root of the events before them"
 
     def note(self, note: str) -> None:
         """Check the Ed25519 signatures of a note by witness keys that the journal certifies."""
@@ -329,25 +331,24 @@ class Pack:
         except ImportError:
             self.unchecked.append("signatures of a checkpoint's note: cryptography is not installed")
             return
-        text, _, signatures = note.partition("\n\n")
+        text, _, signatures = note.rpartition("\n\n")
         for line in signatures.splitlines():
             _, name, encoded = line.split(" ")
             raw = base64.b64decode(encoded)
-            for key in (key_bytes(did, ED25519) for did in self.keys.witnesses):
-                for kind, start in ((b"\x01", 4), (b"\x04", 12)):
-                    if hashlib.sha256(name.encode() + b"\n" + kind + key).digest()[:4] == raw[:4]:
-                        time = f"cosignature/v1\ntime {int.from_bytes(raw[4:12], 'big')}\n" if start > 4 else ""
-                        Ed25519PublicKey.from_public_bytes(key).verify(raw[start:], f"{time}{text}\n".encode())
-                        break
-                else:
-                    continue
-                break
+            is_witness = name.startswith("did:key:")
+            for key in [key_bytes(did, ED25519) for did in ({name} if is_witness else self.keys.witnesses)]:
+                kind = b"\x04" if is_witness else b"\x01"
+                if hashlib.sha256(name.encode() + b"\n" + kind + key).digest()[:4] == raw[:4]:
+                    time = f"cosignature/v1\ntime {int.from_bytes(raw[4:12], 'big')}\n" if is_witness else ""
+                    Ed25519PublicKey.from_public_bytes(key).verify(raw[12 if time else 4 :], f"{time}{text}\n".encode())
+                    break
             else:
                 self.unchecked.append(f"the signature of {name} on a checkpoint: no event certifies its key")
 
 
 NEVER = (
-    "the order of the board and its bounds (consilience replay does), and whether a score can be had again (rerun)",
+    "that the board leaves nobody out, its order and bounds: `consilience replay` shows them",
+    "whether a score can be had again: `consilience rerun` does",
     "what the authors never signed, and who stands behind a DID",
     "the times in events: they are their authors' clocks",
 )
@@ -357,12 +358,8 @@ def main(arguments: list[str]) -> int:
     """Check one pack and tell."""
     pack = Pack(Path(arguments[0]) if arguments else Path(__file__).resolve().parent)
     pack.check()
-    told = [
-        ("FAILS: ", pack.faults),
-        ("holds: ", pack.held),
-        ("not checked: ", [*dict.fromkeys(pack.unchecked), *NEVER]),
-    ]
-    for word, lines in told:
+    unchecked = [*dict.fromkeys(pack.unchecked), *NEVER]
+    for word, lines in (("FAILS: ", pack.faults), ("holds: ", pack.held), ("not checked: ", unchecked)):
         sys.stdout.write("".join(f"{word}{line}\n" for line in lines).encode("ascii", "backslashreplace").decode())
     return 3 if pack.faults else 0
 
