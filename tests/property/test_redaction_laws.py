@@ -7,7 +7,8 @@ from consilience.core.redaction import LEAST_KNOWN, Redactor
 
 PIECES = st.sampled_from(
     [
-        "password=", "token: ", "sk-abc1", "ghp_", "eyJabcdefgh.", "://u:", "@", "Bearer ", "-----BEGIN PRIVATE KEY-----",
+        "password=", "token: ", "sk-abc1", "ghp_", "eyJabcdefgh.", "://u:", "@", "Bearer ",
+        "-----BEGIN PRIVATE KEY-----",
         "-----END PRIVATE KEY-----", "[redacted: known]", "[redacted: ", "]", "'", '"', "\\", "\n", " ", "=", "AKIA",
         "ABCDEFGHIJKLMNOP", "0123456789", "a" * 40,
     ]

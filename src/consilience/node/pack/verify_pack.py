@@ -74,9 +74,9 @@ def canonical(value: Any) -> str:
         return "[" + ",".join(map(canonical, value)) + "]"
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, int):
-        return str(value) if abs(value) < SAFE else "too large"
-    return number_text(value)
+    if isinstance(value, int) and abs(value) < SAFE:
+        return str(value)
+    return number_text(float(value))
 
 
 def signature_fault(payload: bytes, jws: str) -> tuple[str, str]:
