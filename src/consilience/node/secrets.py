@@ -22,6 +22,8 @@ _SECRET_NAME = re.compile(
     r"pass(?:word|wd|phrase)?$|passw|pwd$|secret|token|api_?key|_key$|credential|_auth$", re.IGNORECASE
 )
 
+_GUESSES = ("assigned", "bearer")  # of text; in code they are mostly variables
+
 
 def redactor(passphrase: str = "", environment: Mapping[str, str] | None = None) -> Redactor:
     """Return a redactor that knows the passphrase and the environment's secrets.
@@ -39,7 +41,7 @@ def artifact_warnings(loaded: LoadedProblem) -> list[str]:
     known = redactor()
     texts = {file.path: file.text for file in loaded.baseline.files}
     texts.update({path: data.decode(errors="replace") for path, data in loaded.support.items()})
-    found = {path: known.finds(text) for path, text in sorted(texts.items())}
+    found = {path: [kind for kind in known.finds(text) if kind not in _GUESSES] for path, text in sorted(texts.items())}
     return [
         f"{path} seems to hold a secret ({', '.join(kinds)}); code is stored as it is: take it out before you run"
         for path, kinds in found.items()
