@@ -266,6 +266,8 @@ VERBS = (
     ("cancel", "-p", "valley"),
     ("backup", "copy-NAME.db", "-p", "valley"),
     ("gc", "-p", "valley"),
+    ("retain", "-p", "valley", "--older-than", "180d"),
+    ("export", "pack-NAME/", "-p", "valley"),
     ("doctor", "valley"),
     ("config", "valley", "--show-origin"),
     ("attack", "--only", "4"),
