@@ -31,7 +31,8 @@ class Kind(Struct, frozen=True, kw_only=True):
     """One kind of event. Field names point into the body; a field holds one event id or a list of them.
 
     `blobs` names the fields that hold names of blobs; those of `erasable`, a part of them, are salted and may be
-    erased by `consilience retain`. `texts` are the paths of free text, which is redacted before it is signed.
+    erased by `consilience retain`. `texts` are the paths of free text, which is redacted before it is signed; what
+    a proof inside the body covers cannot be among them.
     """
 
     name: str
@@ -81,7 +82,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(name="artifact.applied", body=bodies.ArtifactApplied, mentions=("proposed",), texts=("target",)),
     Kind(name="identity.created", body=identity.IdentityCreated),
     Kind(name="key.rotated", body=identity.KeyRotated, mentions=("previous",)),
-    Kind(name="key.certified", body=identity.KeyCertified, texts=("name",)),
+    Kind(name="key.certified", body=identity.KeyCertified),
     Kind(name="key.revoked", body=identity.KeyRevoked, texts=("reason",)),
     Kind(name="controller.named", body=identity.ControllerNamed),
     Kind(name="belief.held", body=identity.BeliefHeld, rests_on=("supports", "contradicts")),

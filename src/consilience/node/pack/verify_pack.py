@@ -23,7 +23,7 @@ from coincurve import PublicKey
 from coincurve.ecdsa import cdata_to_der, deserialize_compact
 
 KEPT = {"hive.founded": ("specification",), "run.started": ("environment_blob",), "candidate.proposed": ("candidate",),
-        "trial.finished": ("environment",)}  # fmt: skip
+        "trial.finished": ("environment",), "checkpoint.signed": ("timestamps",)}  # fmt: skip
 ERASABLE = {"trial.finished": ("log", "feedback"), "record.imported": ("source",)}
 IDENTITY = ("identity.", "key.", "controller.")
 ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -245,7 +245,8 @@ class Pack:
         for name, data in self.blobs.items():
             self.expect(sha256(bytes.fromhex(salts[name]) + data) != name, f"blob {name[:12]} does not match its name")
         self.expect(set(salts) != set(self.blobs), "blobs.json names other blobs than are there")
-        kept = {e["body"][field] for e in self.events for field in KEPT.get(e["kind"], ())} - {""}
+        fields = [e["body"].get(field, "") for e in self.events for field in KEPT.get(e["kind"], ())]
+        kept = {name for field in fields for name in ([field] if isinstance(field, str) else field)} - {""}
         owners: dict[str, list[str]] = {}
         named: dict[str, tuple[str, str]] = {}
         for event in self.events:
