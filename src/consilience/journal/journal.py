@@ -167,6 +167,7 @@ class Journal(JournalReader):
         """Start writing in a hive and return its events in fold order; what is written in another must be committed."""
         if self._mark is not None:
             self._mark.release()
+            self._mark = None
         events = self.events(hive)
         tips = {(e.fields.author, e.fields.feed): e for e in sorted(events, key=lambda e: e.fields.seq)}
         mine = {feed: tip.fields.seq for (author, feed), tip in tips.items() if author == self._signer.did}

@@ -21,6 +21,7 @@ from consilience.core.bodies import HiveFounded, StudyConfigured
 from consilience.core.bodies_journal import BlobsErased
 from consilience.core.errors import NotFoundError, RetentionError, UsageError
 from consilience.core.ports import Clock, Signer
+from consilience.core.untrusted import one_capped_line
 from consilience.identity.keystore import load_or_create
 from consilience.journal.erasure import ErasureView, erase_bytes
 from consilience.journal.journal import Journal, JournalReader
@@ -172,8 +173,11 @@ def _bury(journal: Journal, places: UserPlaces, found: Plan, hive: str, rule: st
 
 def _rule(wish: Wish) -> str:
     """Say in one line why texts were erased."""
+    reason = one_capped_line(wish.reason)
+    if wish.names:
+        return f"on request: {reason}"
     age = f"older than {wish.age_ms / DAY_MS:g} days" if wish.age_ms is not None else "older than the policy keeps them"
-    return f"on request: {wish.reason}" if wish.names else age + (f": {wish.reason}" if wish.reason else "")
+    return f"{age}: {reason}" if reason else age
 
 
 def _read(reader: JournalReader) -> _Known:
