@@ -13,6 +13,7 @@ Source for the bytes: https://sqlite.org/pragma.html, `secure_delete` and `wal_c
 
 from __future__ import annotations
 
+import heapq
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -24,7 +25,9 @@ from consilience.core.bodies import HiveFounded
 from consilience.core.bodies_journal import BlobsErased
 from consilience.core.errors import JournalError
 from consilience.core.events import Event
-from consilience.journal.kinds import BY_NAME, references
+from consilience.journal.feed import read_event
+from consilience.journal.kinds import BY_NAME, KINDS, references, specification_blobs
+from consilience.journal.store import Store
 
 _WAIT_SECONDS = 10.0
 
@@ -100,6 +103,22 @@ class ErasureView:
     def erased(self) -> list[str]:
         """Return the blobs that were erased by somebody who may."""
         return sorted(name for name in self._tombstones if self.tombstone(name) is not None)
+
+
+def read_erasures(store: Store) -> ErasureView:
+    """Fold what a journal says of its blobs; reads only the kinds that name any.
+
+    Raises:
+        JournalError: an event or a specification cannot be read.
+    """
+    view = ErasureView()
+    kinds = [kind.name for kind in KINDS if kind.blobs or kind.body in {HiveFounded, BlobsErased}]
+    for row in heapq.merge(*(store.rows(kind=name) for name in kinds), key=lambda row: row.position):
+        event = read_event(row.payload, row.jws)
+        view.apply(event)
+        if isinstance(event.body, HiveFounded) and event.body.specification:
+            view.keep(specification_blobs(store.get(event.body.specification)))
+    return view
 
 
 def erased_text(events: Iterable[Event], name: str) -> str | None:

@@ -23,9 +23,10 @@ from consilience.core.errors import NotFoundError, RetentionError, UsageError
 from consilience.core.ports import Clock, Signer
 from consilience.core.untrusted import one_capped_line
 from consilience.identity.keystore import load_or_create
-from consilience.journal.erasure import ErasureView, erase_bytes
+from consilience.journal.erasure import ErasureView, erase_bytes, read_erasures
+from consilience.journal.feed import read_event
 from consilience.journal.journal import Journal, JournalReader
-from consilience.journal.kinds import specification_blobs
+from consilience.journal.kinds import kind_named
 from consilience.node.places import UserPlaces
 from consilience.node.secrets import redactor
 from consilience.node.settings import Settings
@@ -181,16 +182,12 @@ def _rule(wish: Wish) -> str:
 
 
 def _read(reader: JournalReader) -> _Known:
-    view = ErasureView()
+    view = read_erasures(reader.store)
     days: dict[str, int | None] = {}
-    for event in reader.arrivals():
-        view.apply(event)
-        if isinstance(event.body, HiveFounded):
-            days[event.fields.hive] = event.body.policy.retention_days
-            if event.body.specification:
-                view.keep(specification_blobs(reader.blob(event.body.specification)))
-        elif isinstance(event.body, StudyConfigured):
-            days[event.fields.hive] = event.body.settings.policy.retention_days
+    for row in reader.store.rows(kind=kind_named(HiveFounded)):
+        days.setdefault(row.hive, read_event(row.payload, row.jws).body.policy.retention_days)
+    for row in reader.store.rows(kind=kind_named(StudyConfigured)):
+        days[row.hive] = read_event(row.payload, row.jws).body.settings.policy.retention_days
     here = set(reader.store.blob_names())
     sizes = {name: len(reader.blob(name)) for name in view.uses if name in here}
     return _Known(view=view, sizes=sizes, days=days)
