@@ -268,6 +268,8 @@ VERBS = (
     ("gc", "-p", "valley"),
     ("retain", "-p", "valley", "--older-than", "180d"),
     ("export", "pack-NAME/", "-p", "valley"),
+    ("compact", "-p", "valley"),
+    ("anew", "-p", "folder-NAME"),
     ("doctor", "valley"),
     ("config", "valley", "--show-origin"),
     ("attack", "--only", "4"),

@@ -37,35 +37,35 @@ def canonical_bytes(value: Any) -> bytes:
         ValueError: the value holds a non-finite number, an integer beyond 2^53 or a type JSON lacks.
     """
     try:
-        plain = msgspec.to_builtins(value)
+        plain = [msgspec.to_builtins(value)]  # new containers throughout, which may be changed
         try:
-            return _encoder.encode(_whole_as_integers(plain))
+            _settle(plain)
+            return _encoder.encode(plain[0])
         except (_SlowWay, UnicodeEncodeError):
-            return rfc8785.dumps(plain)
+            return rfc8785.dumps(plain[0])
     except (rfc8785.CanonicalizationError, TypeError) as error:
         raise ValueError(f"no canonical form: {error}") from error
 
 
-def _whole_as_integers(value: Any) -> Any:
-    """Return the value with whole floats as integers.
+def _settle(items: dict[Any, Any] | list[Any]) -> None:
+    """Put integers in the place of whole floats, and lists in the place of tuples.
 
     Raises:
         _SlowWay: something in it may be written differently.
     """
-    kind = type(value)
-    if kind is str or value is None or kind is bool:
-        return value
-    if kind is dict:
-        return {_ascii(key): item if type(item) is str else _whole_as_integers(item) for key, item in value.items()}
-    if kind is list or kind is tuple:
-        return [item if type(item) is str else _whole_as_integers(item) for item in value]
-    return _number(value)
-
-
-def _ascii(key: Any) -> str:
-    if type(key) is str and key.isascii():
-        return key
-    raise _SlowWay
+    if type(items) is dict and not "".join(items).isascii():
+        raise _SlowWay
+    for place, item in items.items() if type(items) is dict else enumerate(items):
+        kind = type(item)
+        if kind is str or item is None or kind is bool:
+            continue
+        if kind is dict or kind is list:
+            _settle(item)
+        elif kind is tuple:
+            items[place] = list(item)
+            _settle(items[place])
+        else:
+            items[place] = _number(item)
 
 
 def _number(value: Any) -> int | float:

@@ -26,7 +26,7 @@ from consilience.core.bodies_journal import BlobsErased
 from consilience.core.errors import JournalError
 from consilience.core.events import Event
 from consilience.journal.feed import read_event
-from consilience.journal.kinds import BY_NAME, KINDS, references, specification_blobs
+from consilience.journal.kinds import BY_NAME, KINDS, kind_named, references, specification_blobs
 from consilience.journal.store import Store
 
 _WAIT_SECONDS = 10.0
@@ -119,6 +119,13 @@ def read_erasures(store: Store) -> ErasureView:
         if isinstance(event.body, HiveFounded) and event.body.specification:
             view.keep(specification_blobs(store.get(event.body.specification)))
     return view
+
+
+def count_erased(store: Store) -> int:
+    """Return how many texts are gone by a tombstone of somebody who may erase them."""
+    if next(iter(store.rows(kind=kind_named(BlobsErased))), None) is None:
+        return 0
+    return sum(not store.has_blob(name) for name in read_erasures(store).erased())
 
 
 def erased_text(events: Iterable[Event], name: str) -> str | None:

@@ -22,7 +22,7 @@ from consilience.core.errors import ForeignEventError, JournalError, TamperedErr
 from consilience.core.events import Event, payload_bytes
 from consilience.core.ports import Clock, Redactor, Signer, Verifier
 from consilience.core.redaction import Redactor as KnownShapes
-from consilience.journal.device import FeedMark, WriterLock, claim_feed
+from consilience.journal.device import FeedMark, WriterLock, claim_feed, refuse_lost
 from consilience.journal.excision import standing_events
 from consilience.journal.feed import FeedHead, Row, check_row, next_payload, read_event
 from consilience.journal.kinds import kind_named
@@ -164,7 +164,13 @@ class Journal(JournalReader):
             raise
 
     def enter(self, hive: str, marks: Path) -> list[Event]:
-        """Start writing in a hive and return its events in fold order; what is written in another must be committed."""
+        """Start writing in a hive and return its events in fold order; what is written in another must be committed.
+
+        Raises:
+            DamagedError: the journal is empty, but this device's marks say that it was not.
+        """
+        if self._position == 0:
+            refuse_lost(marks, self._store.path)
         if self._mark is not None:
             self._mark.release()
             self._mark = None
@@ -232,10 +238,10 @@ class Journal(JournalReader):
                 taken += 1
         return taken
 
-    def put(self, data: bytes) -> str:
-        """Keep a blob with the open group and return its hash."""
+    def put(self, data: bytes, salt: bytes = b"") -> str:
+        """Keep a blob with the open group and return its name, the hash of salt and bytes."""
         self._store.begin()
-        return self._store.put(data)
+        return self._store.put(data, salt)
 
     def put_erasable(self, data: bytes) -> str:
         """Keep a text, redacted, under a salted name, so that it can be erased and its name says nothing of it."""

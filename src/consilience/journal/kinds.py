@@ -150,11 +150,13 @@ def read_versioned(kind: Kind, fields: dict[str, Any]) -> Any:
 
 def references(body: Any, names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the ids in the named fields of a body, empty ones left out."""
+    if not names:
+        return ()
     found: list[str] = []
     for name in names:
         value = getattr(body, name)
         found.extend([value] if isinstance(value, str) else value)
-    return tuple(item for item in found if item)
+    return tuple(filter(None, found))
 
 
 def specification_blobs(specification: bytes) -> tuple[str, ...]:

@@ -32,21 +32,27 @@ def check_before_opening(path: Path, *, create: bool) -> None:
         header = _read_header(path, size)
     except OSError as error:
         raise JournalError(f"cannot read {path}: {error}", hint="check that it is a file you may read") from error
-    if size < 0 and not create and not log:
-        raise NotFoundError(f"no journal at {path}", hint="`consilience run` makes one")
     if size <= 0 and log:
         what = "is empty" if size == 0 else "is gone"
         hint = f"leave {path.name}-wal where it is, and {MEND_DAMAGED}"
         raise DamagedError(f"{path} {what}, but its write-ahead log is there", hint=hint)
+    if size < 0 and not create:
+        raise NotFoundError(f"no journal at {path}", hint="`consilience run` makes one")
     if size == 0 and not create:
-        raise DamagedError(f"{path} is empty: it holds no journal", hint=MEND_DAMAGED)
-    if size > 0:
+        raise no_journal_yet(path)
+    if size > 0 and not log_bytes(path, "-journal"):  # else SQLite first takes back what was being written
         _check_header(path, header, size, log)
 
 
-def log_bytes(path: Path) -> int:
-    """Return the size of the write-ahead log beside a journal's file; 0 when there is none."""
-    log = path.with_name(f"{path.name}-wal")
+def no_journal_yet(path: Path) -> NotFoundError:
+    """Return the error for a file without tables: a first run that was killed, or a journal that was emptied."""
+    hint = "`consilience run` makes one; where one has been, `consilience verify` says so, and a backup restores it"
+    return NotFoundError(f"{path} is empty: it holds no journal", hint=hint)
+
+
+def log_bytes(path: Path, end: str = "-wal") -> int:
+    """Return the size of the write-ahead log, or another of SQLite's files, beside a journal's; 0 for none."""
+    log = path.with_name(path.name + end)
     return log.stat().st_size if log.exists() else 0
 
 

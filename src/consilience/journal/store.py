@@ -22,7 +22,7 @@ from typing import Any, Literal
 from consilience.core.canonical import sha256_hex
 from consilience.core.errors import DamagedError, JournalError, NotFoundError
 from consilience.journal.feed import Row
-from consilience.journal.opening import check_before_opening
+from consilience.journal.opening import check_before_opening, no_journal_yet
 from consilience.journal.refusals import MEND_DAMAGED, explain
 from consilience.journal.schema import FORMAT_VERSION, format_of, schema_faults, upgrade
 
@@ -30,6 +30,7 @@ Durability = Literal["full", "normal"]
 
 _COLUMNS = "position, id, hive, author, feed, seq, kind, payload, jws"
 _INSERT = f"INSERT INTO event ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)"  # noqa: S608  constant columns
+FIRST_POSITION = -(2**63)  # SQLite's smallest: a row before 0, which is a fault, is read as well
 _LAST_POSITION = 2**63 - 1  # SQLite's largest
 _BUSY_SECONDS = 10.0  # a reader that moves the log into the file holds others up for less
 
@@ -74,8 +75,10 @@ class Store:
             upgrade(connection, self.version)
             self.version = FORMAT_VERSION
             connection.execute("PRAGMA journal_mode=WAL")
+            for fault in schema_faults(connection, self.version):
+                raise DamagedError(f"{self.path}: {fault}", hint=MEND_DAMAGED)
         elif self.version == 0:
-            raise DamagedError(f"{self.path} is empty: it holds no journal", hint=MEND_DAMAGED)
+            raise no_journal_yet(self.path)
         connection.execute(f"PRAGMA synchronous={'FULL' if durability == 'full' else 'NORMAL'}")
 
     def begin(self) -> None:
@@ -137,6 +140,10 @@ class Store:
             raise DamagedError(f"blob {name[:12]} no longer matches its hash", hint=MEND_DAMAGED)
         return data
 
+    def has_blob(self, name: str) -> bool:
+        """Tell whether a blob is here; its bytes are not looked at."""
+        return bool(self._fetch("SELECT 1 FROM blob WHERE name = ?", (name,)))
+
     def salt_of(self, name: str) -> bytes | None:
         """Return a blob's salt, empty for one that is never erased; None when the blob is absent."""
         found = self._fetch(f"SELECT {self._salt} FROM blob WHERE name = ?", (name,))  # noqa: S608  constant
@@ -151,15 +158,16 @@ class Store:
         for (name,) in self._select("SELECT name FROM blob ORDER BY name"):
             yield name
 
-    def blob_places(self) -> int:
-        """Return one more than the largest place of a blob, for `bad_blobs`."""
-        return int(self._fetch("SELECT coalesce(max(rowid) + 1, 0) FROM blob")[0][0])
+    def blob_places(self) -> tuple[int, int]:
+        """Return the first and the last place of a blob, for `check_blobs`; the last is before the first for none."""
+        first, last = self._fetch("SELECT coalesce(min(rowid), 0), coalesce(max(rowid), -1) FROM blob")[0]
+        return int(first), int(last)
 
-    def check_blobs(self, start: int, stop: int) -> Iterator[tuple[str, bool]]:
-        """Yield name and whether the bytes still match it, for the blobs at places `start` up to `stop`."""
-        query = f"SELECT name, {self._salt} || data FROM blob WHERE rowid >= ? AND rowid < ? ORDER BY rowid"  # noqa: S608
-        for name, data in self._select(query, (start, stop)):
-            yield name, sha256_hex(data) == name
+    def check_blobs(self, first: int, last: int) -> Iterator[tuple[str, bool]]:
+        """Yield name and whether the bytes still match it, for the blobs at places `first` to `last`."""
+        query = f"SELECT name, {self._salt}, data FROM blob WHERE rowid BETWEEN ? AND ? ORDER BY rowid"  # noqa: S608
+        for name, salt, data in self._select(query, (first, last)):
+            yield name, sha256_hex(bytes(salt) + bytes(data)) == name
 
     def drop_blobs(self, names: Iterable[str]) -> None:
         """Remove blobs; their bytes are overwritten in the file, and leave the write-ahead log with `compact`."""
@@ -173,12 +181,15 @@ class Store:
         hive: str | None = None,
         kind: str | None = None,
         author: str | None = None,
-        start: int = 0,
+        start: int | None = None,
         to: int | None = None,
     ) -> Iterator[Row]:
         """Yield rows in order of arrival, from local position `start` up to and with `to`, filtered by column."""
         query = f"SELECT {_COLUMNS} FROM event WHERE position >= ? AND position <= ?"  # noqa: S608  constant columns
-        values: list[object] = [start, _LAST_POSITION if to is None else min(to, _LAST_POSITION)]
+        values: list[object] = [
+            FIRST_POSITION if start is None else start,
+            _LAST_POSITION if to is None else min(to, _LAST_POSITION),
+        ]
         for column, value in (("hive", hive), ("kind", kind), ("author", author)):
             if value is not None:
                 query += f" AND {column} = ?"
@@ -231,15 +242,16 @@ class Store:
         Raises:
             JournalError: another program has the file open in the middle of a read, or the disk is full.
         """
-        self._write("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._write("VACUUM")
+        if self._write("PRAGMA freelist_count").fetchone()[0]:
+            self._write("VACUUM")
         if self._write("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
             raise JournalError(f"{self.path} is being read by another program", hint="close it and try again")
 
     def close(self) -> None:
         """Close the file; an open group is forgotten."""
         try:
-            self.rollback()
+            if self._refused is None:  # else there is nothing to forget, and the first error is the one to tell
+                self.rollback()
         finally:
             self._connection.close()
 
@@ -260,7 +272,10 @@ class Store:
             raise explain(self.path, error) from error
 
     def _fetch(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
-        return list(self._select(query, values))
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise explain(self.path, error) from error
 
     def _select(self, query: str, values: Iterable[object] = ()) -> Iterator[Any]:
         try:  # a damaged page is met while rows are read, not when the query starts

@@ -26,7 +26,7 @@ from consilience.core.problem import Direction, EvaluatorSpec, Objective, Proble
 from consilience.core.study import Budget, Spend, StudySettings
 from consilience.core.untrusted import NAME_CHARACTERS, one_capped_line
 from consilience.identity.keys import EnvelopeVerifier
-from consilience.journal.device import WriterLock, read_marks, writer_of
+from consilience.journal.device import WriterLock, read_marks, refuse_lost, writer_of
 from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME, JournalReader
 from consilience.journal.kinds import BY_NAME, references, specification_blobs
 from consilience.journal.store import Store
@@ -60,15 +60,20 @@ class Imported(Struct, frozen=True, kw_only=True):
     known: bool
 
 
-def verify(state: Path, places: UserPlaces) -> VerifyReport:
-    """Check the whole journal in a state folder.
+def verify(state: Path, places: UserPlaces, jobs: int = 1) -> VerifyReport:
+    """Check the whole journal in a state folder, with several processes where `jobs` is more than 1.
 
     Raises:
         NotFoundError: there is none.
+        DamagedError: it is gone, but this device wrote it.
     """
-    store = Store.open(state / JOURNAL_NAME)
     try:
-        return verify_store(store, EnvelopeVerifier(), read_marks(places.marks))
+        store = Store.open(state / JOURNAL_NAME)
+    except NotFoundError:
+        refuse_lost(places.marks, state / JOURNAL_NAME)
+        raise
+    try:
+        return verify_store(store, EnvelopeVerifier(), read_marks(places.marks), jobs=jobs)
     finally:
         store.close()
 
@@ -100,7 +105,7 @@ def collect_garbage(state: Path, *, dry_run: bool) -> Collected:
     Raises:
         LockedError: a run is writing the journal.
     """
-    with _alone(state):
+    with alone(state):
         store = Store.open(state / JOURNAL_NAME)
         try:
             unused = sorted(set(store.blob_names()) - _named_blobs(store))
@@ -231,7 +236,12 @@ def open_session(loaded: LoadedProblem, settings: Settings, places: UserPlaces, 
 
 
 @contextmanager
-def _alone(state: Path) -> Iterator[None]:
+def alone(state: Path) -> Iterator[None]:
+    """Hold the writer's lock of a state folder.
+
+    Raises:
+        LockedError: a run is writing its journal.
+    """
     lock = WriterLock(state / LOCK_NAME)
     try:
         yield

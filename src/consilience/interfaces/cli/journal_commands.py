@@ -1,4 +1,4 @@
-"""`verify`, `import`, `cancel`, `backup`, `gc`: care of the journal."""
+"""`verify`, `import`, `cancel`, `backup`, `gc`, `compact`, `anew`: care of the journal."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from consilience.core.problem import Direction
 from consilience.interfaces.cli import options
 from consilience.interfaces.cli.output import emit
 from consilience.interfaces.text import counts, one_line, printable
-from consilience.node import upkeep
+from consilience.node import compacting, upkeep
+from consilience.node.places import state_folder
 
 
 @click.command()
+@click.option("--jobs", default=1, type=click.IntRange(min=1), help="Processes that share the work.")
 @options.with_study
-def verify(folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
+def verify(jobs: int, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
     """Check every hash, signature, link and blob; name the first bad event (exit code 3)."""
-    report = upkeep.verify(options.state_of(folder, state), options.places())
+    report = upkeep.verify(_place_of(folder, state), options.places(), jobs)
     feeds = f"{report.feeds} feed{'s' * (report.feeds != 1)}"
     holds = f"{report.events} events in {feeds}, {report.blobs} blobs: every hash, signature and link holds"
     holds += f"; {report.erased} texts were erased, each by a tombstone of who may" if report.erased else ""
@@ -95,3 +97,30 @@ def gc(dry_run: bool, folder: str, state: str, as_json: bool) -> int:  # noqa: F
     text = f"{found.blobs} blobs ({found.bytes} bytes) and {found.folders} work folders {verb}"
     emit(found, lambda console: console.print(text), as_json=as_json)
     return EXIT_DONE
+
+
+@click.command()
+@options.with_study
+def compact(folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
+    """Give disk space back: log, free pages, snapshots of views. Every event and blob stays."""
+    found = compacting.compact(options.state_of(folder, state))
+    text = f"{found.before} bytes before, {found.after} after ({found.snapshots} were snapshots of views)"
+    emit(found, lambda console: console.print(text), as_json=as_json)
+    return EXIT_DONE
+
+
+@click.command()
+@options.with_study
+def anew(folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
+    """Set a lost or damaged journal aside, so that the next run starts without it. Nothing is deleted."""
+    found = compacting.start_anew(_place_of(folder, state), options.places())
+    where = f"the old journal is in {found.kept}" if found.kept else "there was no file to keep"
+    text = one_line(f"{where}; the next run starts anew", 0)
+    emit(found, lambda console: console.print(text), as_json=as_json)
+    return EXIT_DONE
+
+
+def _place_of(folder: str, state: str) -> Path:
+    """Return the state folder that a command means: the folder's own where this device wrote it, be it gone or not."""
+    own = state_folder(Path(folder), state)
+    return own if compacting.was_written(own, options.places()) else options.state_of(folder, state)

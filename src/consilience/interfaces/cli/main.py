@@ -33,6 +33,8 @@ COMMANDS = {
     "backup": "journal_commands",
     "gc": "journal_commands",
     "retain": "retention_commands",
+    "compact": "journal_commands",
+    "anew": "journal_commands",
     "doctor": "run_commands",
     "attack": "attack_commands",
     "config": "run_commands",
