@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from consilience.core.events import Event
+from consilience.journal.kinds import BY_NAME
 from consilience.journal.views.run_state import RunStateView
 from consilience.journal.views.trials import TrialsView
 from consilience.node.reading import StudyReader
@@ -78,7 +79,9 @@ def _told(event: Event, places: dict[str, int], authors: set[str]) -> Any:
             return f"event {places[value]}" if value in places else "author" if value in authors else value
         return value
 
-    return [event.fields.kind, told(event.fields.body)]
+    salted = BY_NAME[event.fields.kind].erasable  # names of texts are drawn by chance
+    body = {name: bool(item) if name in salted else item for name, item in event.fields.body.items()}
+    return [event.fields.kind, told(body)]
 
 
 def stop_after(process: subprocess.Popen[str], lines: int, number: signal.Signals) -> str:

@@ -270,6 +270,8 @@ VERBS = (
     ("cancel", "-p", "valley"),
     ("backup", "copy-NAME.db", "-p", "valley"),
     ("gc", "-p", "valley"),
+    ("retain", "-p", "valley", "--older-than", "180d"),
+    ("export", "pack-NAME/", "-p", "valley"),
     ("compact", "-p", "valley"),
     ("anew", "-p", "folder-NAME"),
     ("doctor", "valley"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -124,12 +124,28 @@ class BlobStore(Protocol):
     def put(self, data: bytes) -> str:
         """Keep the bytes and return their SHA-256 in hex."""
 
+    def put_erasable(self, data: bytes) -> str:
+        """Keep a text that may have to be erased and return its salted name, from which nobody can guess it.
+
+        Secrets in it are redacted first. The same text twice has two names.
+        """
+
     def get(self, name: str) -> bytes:
         """Return the bytes, checked against their name.
 
         Raises:
             JournalError: absent, or the bytes no longer match.
         """
+
+
+class Redactor(Protocol):
+    """**Protocol:** takes secrets out of texts before they are stored (`core.redaction`)."""
+
+    def value(self, value: Any) -> Any:
+        """Redact every text in a JSON-like value."""
+
+    def data(self, data: bytes) -> bytes:
+        """Redact bytes that are mostly text."""
 
 
 class Grants(Struct, frozen=True, kw_only=True):

@@ -14,12 +14,12 @@ from __future__ import annotations
 from msgspec import Struct
 
 from consilience.core.bodies import HiveFounded
-from consilience.core.bodies_journal import BlobsErased
 from consilience.core.errors import JournalError
 from consilience.core.events import Event, Payload
 from consilience.core.ports import Verifier
-from consilience.journal.feed import FeedHead, Row, check_link, open_row, read_event
-from consilience.journal.kinds import BY_NAME, kind_named, references, specification_blobs
+from consilience.journal.erasure import ErasureView, read_erasures
+from consilience.journal.feed import FeedHead, Row, check_link, open_row
+from consilience.journal.kinds import BY_NAME, references, specification_blobs
 from consilience.journal.queries import place_of
 from consilience.journal.store import Store
 
@@ -80,7 +80,7 @@ class RangeChecker:
         self._verifier = verifier
         self._ends = ends
         self._heads: dict[FeedKey, tuple[int, str]] = {}  # seq and id; structs are made of them once, at the end
-        self._erased: frozenset[str] | None = None
+        self._erased: ErasureView | None = None
         self._recent: set[str] = set()
         self._blobs: set[str] = set()
         self.passed = Passed()
@@ -150,7 +150,9 @@ class RangeChecker:
                 return f"it rests on event {name[:12]}, which is not in the journal before it"
         for name in references(event.body, kind.blobs):
             fault = self._check_blob(name)
-            if fault and not (name in references(event.body, kind.erasable) and name in self._tombstones()):
+            if fault and name in references(event.body, kind.erasable):
+                fault = self._erasures().fault(name)
+            if fault:
                 return fault
         is_genesis = isinstance(event.body, HiveFounded) and event.body.specification
         return self._check_specification(event.body.specification) if is_genesis else ""
@@ -177,17 +179,11 @@ class RangeChecker:
         _remember(self._blobs, name)
         return ""
 
-    def _tombstones(self) -> frozenset[str]:
+    def _erasures(self) -> ErasureView:
+        """Read, once and only when a text is absent, what the journal says of its texts."""
         if self._erased is None:
-            self._erased = erased_blobs(self._store)
+            self._erased = read_erasures(self._store)
         return self._erased
-
-
-def erased_blobs(store: Store) -> frozenset[str]:
-    """Return the names of blobs for which there is a tombstone, whoever signed it."""
-    rows = store.rows(kind=kind_named(BlobsErased))
-    bodies = (read_event(row.payload, row.jws, row.id).body for row in rows)
-    return frozenset(name for body in bodies if isinstance(body, BlobsErased) for name in body.blobs)
 
 
 def place(row: Row, what: str) -> Fault:

@@ -20,14 +20,14 @@ from msgspec.structs import replace
 
 from consilience.core.bodies import HiveFounded
 from consilience.core.bodies_identity import IdentityCreated
-from consilience.core.bodies_journal import BlobsErased
 from consilience.core.canonical import sha256_hex
 from consilience.core.errors import ForeignEventError, JournalError, NotFoundError
 from consilience.core.events import Event, event_id, identity_hive
 from consilience.core.ports import Verifier
 from consilience.journal.causality import causes, depths
+from consilience.journal.erasure import read_erasures
 from consilience.journal.feed import Row, check_row, read_event
-from consilience.journal.kinds import BY_NAME, kind_named, references, specification_blobs
+from consilience.journal.kinds import BY_NAME, references, specification_blobs
 from consilience.journal.queries import place_of, rare_rows
 from consilience.journal.store import Store
 
@@ -86,10 +86,15 @@ class Intake:
         return self._add([new[name] for name in placed], [blobs[name] for name in sorted(kept)])
 
     def _explain_absent(self, bundle: list[Event]) -> None:
-        erased = _erased(self._store, bundle) if self._absent else set()
+        if not self._absent:
+            return
+        erasures = read_erasures(self._store)
+        for event in bundle:
+            erasures.apply(event)
         for name, event in self._absent.items():
-            if name not in erased:
-                raise _refuse(event, f"its text {name[:12]} is neither here nor given, and no tombstone names it")
+            fault = erasures.fault(name)
+            if fault:
+                raise _refuse(event, f"its text is neither here nor given: {fault}")
 
     def _add(self, rows: list[Row], blobs: list[Blob]) -> Taken:
         if rows:
@@ -240,13 +245,6 @@ def _texts(event: Event) -> tuple[str, ...]:
     """Return the names of blobs that may have been erased."""
     kind = BY_NAME.get(event.fields.kind)
     return references(event.body, kind.erasable) if kind is not None and event.body is not None else ()
-
-
-def _erased(store: Store, events: list[Event]) -> set[str]:
-    """Return the blobs that tombstones name, here and in the bundle."""
-    rows = store.rows(kind=kind_named(BlobsErased))
-    held = (read_event(row.payload, row.jws) for row in rows)
-    return {name for event in (*held, *events) if isinstance(event.body, BlobsErased) for name in event.body.blobs}
 
 
 def _named(store: Store, event: Event, blobs: Mapping[str, Blob]) -> Iterator[str]:

@@ -19,7 +19,8 @@ from consilience.core.bodies import HiveFounded
 from consilience.core.bodies_journal import FeedOpened
 from consilience.core.errors import JournalError, NotFoundError, TamperedError
 from consilience.core.events import Event, identity_hive, payload_bytes
-from consilience.core.ports import Clock, Signer, Verifier
+from consilience.core.ports import Clock, Redactor, Signer, Verifier
+from consilience.core.redaction import Redactor as KnownShapes
 from consilience.journal.device import FeedMark, WriterLock, claim_feed, refuse_lost
 from consilience.journal.excision import standing_events
 from consilience.journal.feed import FeedHead, Row, advance, check_row, next_payload, read_event
@@ -30,11 +31,13 @@ from consilience.journal.operators import KeyFolds
 from consilience.journal.order import Ordered
 from consilience.journal.quarantine import Proof
 from consilience.journal.queries import feed_ids, own_heads
+from consilience.journal.redacting import redact_payload
 from consilience.journal.spending import SpendingFeed
 from consilience.journal.store import Durability, Store
 
 JOURNAL_NAME = "journal.db"
 LOCK_NAME = "journal.lock"
+SALT_BYTES = 16  # 128 bits: no text can be guessed from its name (NIST SP 800-132 asks for as many of a salt)
 TAIL_EVENTS = 64  # checked at each opening, a few milliseconds; `verify` checks all
 
 
@@ -156,6 +159,8 @@ class JournalReader:
 class Journal(JournalReader):
     """A journal that this process writes, for one hive and one author."""
 
+    redactor: Redactor = KnownShapes()  # every text passes it before it is stored; `node.secrets` knows more
+
     def __init__(self, store: Store, lock: WriterLock, signer: Signer, clock: Clock) -> None:
         super().__init__(store)
         self._lock = lock
@@ -199,11 +204,16 @@ class Journal(JournalReader):
     def enter(self, hive: str, marks: Path) -> list[Event]:
         """Start writing in a hive and return its events that count, in fold order.
 
+        What is written in another hive must be committed.
+
         Raises:
             DamagedError: the journal is empty, but this device's marks say that it was not.
         """
         if self._position == 0:
             refuse_lost(marks, self._store.path)
+        if self._mark is not None:
+            self._mark.release()
+            self._mark = None
         events = self.events(hive)
         self._marks = marks
         feed = self._claim(hive)
@@ -308,6 +318,11 @@ class Journal(JournalReader):
         self._store.begin()
         return self._store.put(data, salt)
 
+    def put_erasable(self, data: bytes) -> str:
+        """Keep a text, redacted, under a salted name, so that it can be erased and its name says nothing of it."""
+        self._store.begin()
+        return self._store.put(self.redactor.data(data), secrets.token_bytes(SALT_BYTES))
+
     def get(self, name: str) -> bytes:
         """Return a blob by its hash."""
         return self._store.get(name)
@@ -357,7 +372,8 @@ class Journal(JournalReader):
             raise JournalError(
                 "this identity is in quarantine here: nothing more that it signs would count", hint=_ACCUSED
             )
-        payload = next_payload(head, body, at=self._clock.now_ms(), after=after)
+        stated = next_payload(head, body, at=self._clock.now_ms(), after=after)
+        payload = redact_payload(stated, self.redactor)
         try:
             data = payload_bytes(payload)
         except ValueError as error:

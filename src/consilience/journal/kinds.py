@@ -31,7 +31,8 @@ class Kind(Struct, frozen=True, kw_only=True):
     """One kind of event. Field names point into the body; a field holds one event id or a list of them.
 
     `blobs` names the fields that hold names of blobs; those of `erasable`, a part of them, are salted and may be
-    erased by `consilience retain`.
+    erased by `consilience retain`. `texts` are the paths of free text, which is redacted before it is signed; what
+    a proof inside the body covers cannot be among them.
     """
 
     name: str
@@ -42,14 +43,21 @@ class Kind(Struct, frozen=True, kw_only=True):
     mentions: tuple[str, ...] = ()
     blobs: tuple[str, ...] = ()
     erasable: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
 
 
 KINDS: tuple[Kind, ...] = (
     Kind(name="hive.founded", body=bodies.HiveFounded, blobs=("specification",)),
     Kind(name="study.configured", body=bodies.StudyConfigured),
     Kind(name="run.started", body=bodies.RunStarted, mentions=("study",), blobs=("environment_blob",)),
-    Kind(name="run.ended", body=bodies.RunEnded, mentions=("run",)),
-    Kind(name="candidate.proposed", body=bodies.CandidateProposed, rests_on=("parents",), blobs=("candidate",)),
+    Kind(name="run.ended", body=bodies.RunEnded, mentions=("run",), texts=("message",)),
+    Kind(
+        name="candidate.proposed",
+        body=bodies.CandidateProposed,
+        rests_on=("parents",),
+        blobs=("candidate",),
+        texts=("hypothesis.change", "hypothesis.reason"),
+    ),
     Kind(name="trial.started", body=bodies.TrialStarted, rests_on=("proposed",)),
     Kind(
         name="trial.finished",
@@ -57,23 +65,30 @@ KINDS: tuple[Kind, ...] = (
         rests_on=("started",),
         blobs=("log", "feedback", "environment"),
         erasable=("log", "feedback"),
+        texts=("failure.message",),
     ),
     Kind(name="trial.cancelled", body=bodies.TrialCancelled, rests_on=("started",)),
     Kind(name="noise.measured", body=bodies.NoiseMeasured, rests_on=("trials",)),
     Kind(name="verdict.reached", body=bodies.VerdictReached, rests_on=("candidate", "trials"), mentions=("incumbent",)),
     Kind(name="phase.switched", body=bodies.PhaseSwitched),
     Kind(name="epoch.closed", body=bodies.EpochClosed, mentions=("heads",)),
-    Kind(name="record.imported", body=bodies.RecordImported, blobs=("source",), erasable=("source",)),
-    Kind(name="artifact.applied", body=bodies.ArtifactApplied, mentions=("proposed",)),
+    Kind(
+        name="record.imported",
+        body=bodies.RecordImported,
+        blobs=("source",),
+        erasable=("source",),
+        texts=("label", "metric", "description"),
+    ),
+    Kind(name="artifact.applied", body=bodies.ArtifactApplied, mentions=("proposed",), texts=("target",)),
     Kind(name="identity.created", body=identity.IdentityCreated),
     Kind(name="key.rotated", body=identity.KeyRotated, mentions=("previous",)),
     Kind(name="key.certified", body=identity.KeyCertified),
-    Kind(name="key.revoked", body=identity.KeyRevoked),
+    Kind(name="key.revoked", body=identity.KeyRevoked, texts=("reason",)),
     Kind(name="controller.named", body=identity.ControllerNamed),
     Kind(name="belief.held", body=identity.BeliefHeld, rests_on=("supports", "contradicts")),
-    Kind(name="result.excised", body=records.ResultExcised, mentions=("target",)),
-    Kind(name="excision.withdrawn", body=records.ExcisionWithdrawn, mentions=("excision",)),
-    Kind(name="blobs.erased", body=records.BlobsErased),
+    Kind(name="result.excised", body=records.ResultExcised, mentions=("target",), texts=("reason",)),
+    Kind(name="excision.withdrawn", body=records.ExcisionWithdrawn, mentions=("excision",), texts=("reason",)),
+    Kind(name="blobs.erased", body=records.BlobsErased, texts=("rule",)),
     Kind(name="checkpoint.signed", body=records.CheckpointSigned, blobs=("timestamps",)),
     Kind(name="feed.opened", body=records.FeedOpened),
 )

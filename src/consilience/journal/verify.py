@@ -18,6 +18,7 @@ from consilience.core.events import identity_hive
 from consilience.core.ports import Verifier
 from consilience.journal.checking import Fault, FeedKey, Opening, Passed, missing_before
 from consilience.journal.device import Mark
+from consilience.journal.erasure import count_erased
 from consilience.journal.feed import FeedHead, check_head
 from consilience.journal.gathering import all_proofs
 from consilience.journal.operators import KeyFolds
@@ -36,7 +37,8 @@ class VerifyReport(Struct, frozen=True, kw_only=True):
 
     A journal that holds is whole and unchanged since its authors signed it. Who may be believed is another
     question: compare `authors` with the DIDs that you know. `quarantined` are proofs that authors signed two
-    histories: the events of such a proof hold, and are kept because they do.
+    histories: the events of such a proof hold, and are kept because they do. `erased` counts the texts
+    that are gone by a tombstone of somebody who may erase them (`journal.erasure`).
     """
 
     events: int
@@ -45,6 +47,7 @@ class VerifyReport(Struct, frozen=True, kw_only=True):
     authors: tuple[str, ...]
     fault: Fault | None
     quarantined: tuple[Proof, ...] = ()
+    erased: int = 0
 
 
 def verify_store(
@@ -85,6 +88,7 @@ def verify_store(
         authors=authors,
         fault=fault,
         quarantined=() if fault else all_proofs(store, keys),
+        erased=count_erased(store),
     )
 
 

@@ -19,6 +19,7 @@ from consilience.core.artifact import Artifact, read_artifact
 from consilience.core.bodies import HiveFounded
 from consilience.core.errors import NotFoundError
 from consilience.core.problem import Problem
+from consilience.journal.erasure import erased_text
 from consilience.journal.excision import standing_events
 from consilience.journal.journal import JOURNAL_NAME, JournalReader, View
 from consilience.journal.views.budget import BudgetView
@@ -100,8 +101,14 @@ class StudyReader:
         return read_artifact(self.journal.blob(candidate))
 
     def text(self, blob: str) -> str:
-        """Return a log or feedback; "" for none."""
-        return self.journal.blob(blob).decode(errors="replace") if blob else ""
+        """Return a log or feedback; "" for none, and a note in brackets for one that was erased."""
+        try:
+            return self.journal.blob(blob).decode(errors="replace") if blob else ""
+        except NotFoundError:
+            gone = erased_text(self.events, blob)
+            if gone is None:
+                raise
+            return gone
 
     def trial(self, name: str) -> TrialRow:
         """Return the trial with this number, or whose candidate or event id starts with `name`.

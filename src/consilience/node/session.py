@@ -32,6 +32,7 @@ from consilience.journal.views.run_state import RunStateView
 from consilience.journal.views.trials import TrialsView
 from consilience.node.identities import open_identity
 from consilience.node.places import UserPlaces, hide_from_git, state_folder
+from consilience.node.secrets import redactor
 from consilience.node.settings import Settings
 from consilience.node.souls import carry_identity
 from consilience.node.verifying import fresh_keys
@@ -96,6 +97,7 @@ class Session:
         folder = state_folder(loaded.root, settings.value("state"))
         journal = Journal.create(folder, signer, clock, settings.value("durability"))
         journal.keys = fresh_keys
+        journal.redactor = redactor(passphrase)
         try:
             hide_from_git(folder)
             session = cls(journal, loaded, clock, folder)

@@ -13,14 +13,13 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
 
 from consilience.core.artifact import Artifact
 from consilience.core.bodies import RecordImported, TrialCancelled
-from consilience.core.canonical import sha256_hex
 from consilience.core.errors import DamagedError, JournalError, NotFoundError, UsageError
 from consilience.core.ports import LoadedProblem
 from consilience.core.problem import Direction, EvaluatorSpec, Objective, Problem, Surface
@@ -182,11 +181,10 @@ def import_results(session: Session, path: Path) -> Imported:
         ProblemError: a line of the file is wrong; nothing is imported.
     """
     table = read_result_table(path)
-    data = path.read_bytes()
-    source = sha256_hex(data)
-    known = any(record.body.source == source for record in session.trials.records)
+    data = session.journal.redactor.data(path.read_bytes())
+    known = _is_kept(session, data)
     if not known:
-        session.journal.put(data)
+        source = session.journal.put_erasable(data)
         for number, row in enumerate(table.rows):
             session.append(
                 RecordImported(
@@ -203,6 +201,15 @@ def import_results(session: Session, path: Path) -> Imported:
         session.commit()
     statuses = {status: sum(row.status == status for row in table.rows) for status in ("keep", "discard", "crash")}
     return Imported(rows=len(table.rows), statuses=statuses, metric=table.metric, known=known)
+
+
+def _is_kept(session: Session, data: bytes) -> bool:
+    """Tell whether a record's source has these bytes: salted names do not tell, and erased ones are unknown."""
+    for name in dict.fromkeys(record.body.source for record in session.trials.records):
+        with suppress(NotFoundError):
+            if session.journal.get(name) == data:
+                return True
+    return False
 
 
 def log_problem(path: Path, root: Path, direction: Direction | None) -> LoadedProblem:

@@ -24,6 +24,7 @@ def verify(jobs: int, folder: str, state: str, as_json: bool) -> int:  # noqa: F
     report = upkeep.verify(_place_of(folder, state), options.places(), jobs)
     feeds = f"{report.feeds} feed{'s' * (report.feeds != 1)}"
     holds = f"{report.events} events in {feeds}, {report.blobs} blobs: every hash, signature and link holds"
+    holds += f"; {report.erased} texts were erased, each by a tombstone of who may" if report.erased else ""
     text = f"NOT VERIFIED: {printable(str(report.fault))}" if report.fault else holds
     authors = f"signed by {', '.join(report.authors)}" if report.authors else ""
     lines = "\n".join(line for line in (text, authors, *quarantine_lines(report.quarantined)) if line)

@@ -38,6 +38,7 @@ COMMANDS = {
     "gc": "journal_commands",
     "id": "identity_commands",
     "soul": "soul_commands",
+    "retain": "retention_commands",
     "compact": "journal_commands",
     "anew": "journal_commands",
     "doctor": "run_commands",

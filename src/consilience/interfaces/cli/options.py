@@ -21,6 +21,7 @@ from consilience.interfaces.cli.output import note, warn
 from consilience.node.browsing import EventLog
 from consilience.node.places import UserPlaces, user_places
 from consilience.node.reading import StudyReader, find_state
+from consilience.node.secrets import artifact_warnings
 from consilience.node.settings import PASSPHRASE, Settings, problem_layer, read_user_file, resolve
 from consilience.problems.load import LoadOptions, load_problem
 
@@ -93,7 +94,7 @@ def take_layout(flags: dict[str, Any]) -> Layout:
 def load(folder: str, layout: Layout) -> LoadedProblem:
     """Load a problem and tell its warnings."""
     loaded = load_problem(Path(folder), layout.options())
-    for text in loaded.warnings:
+    for text in (*loaded.warnings, *artifact_warnings(loaded)):
         warn(text)
     return loaded
 

@@ -22,6 +22,7 @@ from consilience.node.applying import apply as apply_candidate
 from consilience.node.exchanging import JOURNAL_LINES, export_journal
 from consilience.node.exporting import export as export_trials
 from consilience.node.jws_export import export_jws
+from consilience.node.packing import write_pack
 from consilience.node.upkeep import open_session
 
 
@@ -90,24 +91,31 @@ def _applied(applied: Applied) -> str:
 
 
 @click.command()
-@click.argument("destination", type=click.Path(path_type=Path))
+@click.argument("destination")
 @click.option(
     "--what",
     type=click.Choice(["trials", "journal"]),
     help="Trials as rows, or the journal's signed events; by default the journal for a file named journal.jsonl.",
 )
 @options.with_study
-def export(destination: Path, what: Literal["trials", "journal"] | None, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
-    """Write the trials to DESTINATION (.csv, .jsonl, .parquet, or .tsv in autoresearch's form), or the journal."""
-    if (what or ("journal" if destination.name == JOURNAL_LINES else "trials")) == "journal":
-        written = export_journal(options.state_of(folder, state), destination)
-        text = one_line(f"{written.events} events and {written.blobs} blobs in {destination}", 0)
+def export(destination: str, what: Literal["trials", "journal"] | None, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
+    """Write the study to DESTINATION.
+
+    The trials: .csv, .jsonl, .parquet, or .tsv in autoresearch's form. The journal itself: journal.jsonl. Where results
+    come from: prov.json. All that a third party needs to check it offline: audit-pack/, or any other name that ends
+    with a slash.
+    """
+    path = Path(destination)
+    if (what or ("journal" if path.name == JOURNAL_LINES else "trials")) == "journal":
+        written = export_journal(options.state_of(folder, state), path)
+        text = one_line(f"{written.events} events and {written.blobs} blobs in {path}", 0)
         emit(written, lambda console: console.print(text), as_json=as_json)
         return EXIT_DONE
     with options.open_reader(folder, state) as reader:
-        rows = export_trials(reader, destination)
-    data = {"file": str(destination), "rows": rows}
-    emit(data, lambda console: console.print(one_line(f"{rows} rows in {destination}", 0)), as_json=as_json)
+        rows = write_pack(reader, path) if destination.endswith("/") else export_trials(reader, path)
+    rows_are = "events" if path.is_dir() else "records"
+    data = {"file": str(path), "rows": rows}
+    emit(data, lambda console: console.print(one_line(f"{rows} {rows_are} in {path}", 0)), as_json=as_json)
     return EXIT_DONE
 
 
