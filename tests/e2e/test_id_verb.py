@@ -28,6 +28,28 @@ def test_show_without_a_key_says_how_to_make_one(shell: Shell) -> None:
     assert "mend: consilience id new" in err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("rotate",),
+        ("export", "f.json", "--unencrypted"),
+        ("export", "f.json", "--public"),
+        ("passphrase", "--remove"),
+        ("import", "nothing.json"),
+        ("revoke", "--self"),
+        ("consent", "did:key:zQ3shokFTS3brHcDQrn82RUDfCZESWL1ZdCEJwekUDPQiYBme"),
+    ],
+    ids=" ".join,
+)
+def test_without_a_key_each_command_says_so_and_makes_nothing(shell: Shell, words: tuple[str, ...]) -> None:
+    code, out, err = shell("id", *words)
+    assert code == 4
+    assert not out
+    assert "there is no key" in err
+    assert "consilience id new" in err
+    assert not list(key_folder(shell).glob("*"))
+
+
 def test_new_makes_a_key_once_and_tells_no_secret(shell: Shell) -> None:
     code, out, err = shell("id", "new")
     assert code == 0

@@ -8,11 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from consilience.core.bodies_identity import ControllerNamed, KeyRevoked
-from consilience.core.events import Event
-from consilience.identity.keyring import KeyRing
+from consilience.core.events import Event, event_id
+from consilience.identity.keyring import KeyRing, check_signature
 from consilience.identity.keys import Identity
 from consilience.identity.proofs import StatementProofs
-from consilience.identity.statements import consent_statement, release_statement
+from consilience.identity.statements import consent_statement, release_statement, rotation_statement
 from consilience.identity.witness_keys import WitnessKey
 from consilience.journal.feed import check_row
 from consilience.journal.views.keys import KeysView
@@ -330,3 +330,12 @@ def test_the_fold_keeps_what_does_not_count_and_says_why(world: World) -> None:
     assert "promised" in world.keys.state(A).faults[bad.id]
     assert world.keys.state(A).key == A
     assert world.keys.authors() == (A,)
+
+
+def test_a_proof_never_passes_for_an_event(world: World) -> None:
+    body = rotation(world.root, SECOND, THIRD, {})
+    statement = rotation_statement(A, body)
+    assert check_signature(statement, body.proof) == ""
+    forged = replace(row_of(world.root), payload=statement, jws=body.proof, id=event_id(statement))
+    assert "not an event" in check_row(forged, world.ring)
+    assert "proof" in world.write(replace(body, proof=world.root.jws), FIRST)

@@ -70,7 +70,10 @@ def read_document(path: Path) -> dict[str, Any]:
         IdentityError: absent, too large, open to others, or not a JSON object.
     """
     try:
-        if path.exists() and not path.is_file():
+        if not path.exists():
+            hint = "check the name; `consilience id new` makes a key, and so does the first run"
+            raise IdentityError(f"there is no key file at {path}", hint=hint)
+        if not path.is_file():
             raise IdentityError(f"{path} is not a file", hint="name the key file itself with --key")
         if path.stat().st_mode & _OTHERS:
             raise IdentityError(f"{path} can be read by others", hint=f"chmod 600 {path}")

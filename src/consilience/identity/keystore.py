@@ -13,6 +13,7 @@ Data flow: paths + passphrase -> Identity, WitnessKey, promises -> `node.genesis
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from coincurve import PrivateKey
@@ -71,7 +72,8 @@ def load(path: Path, passphrase: str = "") -> Identity:
     require_settled(path)
     identity, file = read_identity(path, passphrase), describe(path)
     if not file.did:  # a locked file of an earlier version, or of a wallet: from now on it says whose it is
-        write_over(path, {**file.document, "did": identity.key_did})
+        with suppress(IdentityError):  # it may be where nothing can be written
+            write_over(path, {**file.document, "did": identity.key_did})
     return identity
 
 

@@ -98,6 +98,7 @@ def passphrase(remove: bool, as_json: bool, **flags: Any) -> int:  # noqa: FBT00
     """Put the keys of this identity under a new passphrase, or take it off."""
     places = secrets.places_of(flags)
     identities.settle(places)
+    identities.public_file(places)
     old = secrets.passphrase_for(places.key, flags)
     files = [str(path) for path in set_passphrase(places.key, old, "" if remove else secrets.new_passphrase(flags))]
     state = "in the clear" if remove else "under the new passphrase"
@@ -117,6 +118,7 @@ def passphrase(remove: bool, as_json: bool, **flags: Any) -> int:  # noqa: FBT00
 def export(destination: Path, public: bool, unencrypted: bool, as_json: bool, **flags: Any) -> int:  # noqa: FBT001  click's
     """Write the key with its identity's events to DESTINATION, under a passphrase (keystore v3)."""
     places = secrets.places_of(flags)
+    identities.public_file(places)
     if public:
         done = transfer.export_card(places, destination)
     else:
