@@ -6,7 +6,7 @@ Rules:
     2. The first event of each feed in a range cannot be linked here; `verify` links it to the ranges before.
     3. A range of the same rows gives the same answer, whichever process checks it.
 
-Data flow: Store rows [start, stop) -> RangeChecker -> Passed -> `verify.join`.
+Data flow: Store rows [start, stop) -> RangeChecker -> Passed -> `joining.join`.
 """
 
 from __future__ import annotations

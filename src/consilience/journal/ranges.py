@@ -4,14 +4,14 @@ Rules:
     1. Results come back in the order of the ranges, so that the first fault by position is found first.
     2. After a fault nothing further is looked at, so that the report does not depend on how the work was shared.
 
-Data flow: Plan -> ranges -> `checking.RangeChecker` in this process or in others -> Passed, in order.
+Data flow: Plan -> ranges -> `checking.RangeChecker` in this process or in others -> `joining` -> Checked.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
@@ -21,6 +21,7 @@ from msgspec import Struct
 from consilience.core.errors import JournalError
 from consilience.core.ports import Verifier
 from consilience.journal.checking import Fault, Passed, RangeChecker
+from consilience.journal.joining import join
 from consilience.journal.store import FIRST_POSITION, Store
 
 Range = tuple[int, int]
@@ -71,10 +72,10 @@ class BlobsPassed(Struct, kw_only=True):
 
 
 class Checked(Struct, frozen=True, kw_only=True):
-    """What all ranges came to: what is wrong with the file's structure, the ranges of rows in order, the blobs."""
+    """What all ranges came to: what is wrong with the file's structure, the rows, the blobs."""
 
     structure: str
-    rows: list[Passed]
+    rows: Passed
     blobs: BlobsPassed
 
 
@@ -114,16 +115,11 @@ def check_blobs(store: Store, bounds: Range) -> BlobsPassed:
 
 
 def _collect(structure: str, rows: Iterator[Passed], blobs: Iterator[BlobsPassed]) -> Checked:
-    checked: list[Passed] = []
-    whole = BlobsPassed()
-    if not structure:
-        for passed in rows:
-            checked.append(passed)
-            if passed.fault is not None:
-                break
-        else:
-            whole = _join_blobs(blobs)
-    return Checked(structure=structure, rows=checked, blobs=whole)
+    if structure:
+        return Checked(structure=structure, rows=Passed(), blobs=BlobsPassed())
+    joined = join(rows)
+    sound = joined.fault is None
+    return Checked(structure="", rows=joined, blobs=_join_blobs(blobs) if sound else BlobsPassed())
 
 
 def _join_blobs(blobs: Iterator[BlobsPassed]) -> BlobsPassed:
@@ -143,9 +139,16 @@ def _in_processes(verifier: Verifier, plan: Plan) -> Checked:
         rows = [pool.submit(_with_store, _check_apart, plan.path, verifier, plan, each) for each in plan.row_ranges()]
         blobs = [pool.submit(_with_store, check_blobs, plan.path, each) for each in plan.blob_ranges()]
         try:
-            return _collect(structure.result(), (one.result() for one in rows), (one.result() for one in blobs))
+            return _collect(structure.result(), _results(rows), _results(blobs))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _results(futures: list[Future[Work]]) -> Iterator[Work]:
+    """Yield results in order, and let go of each."""
+    futures.reverse()
+    while futures:
+        yield futures.pop().result()
 
 
 def _with_store(work: Callable[..., Work], path: str, *arguments: object) -> Work:
