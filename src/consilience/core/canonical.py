@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 import rfc8785
 
-_LARGEST_INTEGER = 2**53 - 1  # RFC 8785 appendix D: what an IEEE 754 double holds exactly
+LARGEST_INTEGER = 2**53 - 1  # RFC 8785 appendix D: what an IEEE 754 double holds exactly
 _SMALLEST_PLAIN = 1e-4  # smaller floats are left to the slow way: writers begin exponents at different sizes
 _encoder = msgspec.json.Encoder(order="sorted")
 
@@ -69,7 +69,7 @@ def _settle(items: dict[Any, Any] | list[Any]) -> None:
 
 
 def _number(value: Any) -> int | float:
-    if not -_LARGEST_INTEGER <= value <= _LARGEST_INTEGER:  # true of NaN as well
+    if not -LARGEST_INTEGER <= value <= LARGEST_INTEGER:  # true of NaN as well
         raise _SlowWay
     if type(value) is int:
         return value

@@ -16,6 +16,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from consilience.core.errors import IdentityError
@@ -79,8 +80,8 @@ def read_document(path: Path) -> dict[str, Any]:
             raise IdentityError(f"{path} can be read by others", hint=f"chmod 600 {path}")
         if path.stat().st_size > _LARGEST_BYTES:
             raise IdentityError(f"{path} is not a key file", hint=_RESTORE)
-        document = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
+        document = msgspec.json.decode(path.read_bytes())  # bounded in depth, which json is not
+    except (OSError, ValueError, RecursionError, msgspec.DecodeError) as error:
         raise IdentityError(
             f"cannot read the key file {path}: {error}", hint="check that it exists and is whole"
         ) from error

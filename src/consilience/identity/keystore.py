@@ -34,22 +34,22 @@ from consilience.identity.witness_keys import WitnessKey
 
 def next_path(key: Path) -> Path:
     """Return where the promised key is kept when it was not taken elsewhere."""
-    return key.with_name(f"{key.stem}.next.json")
+    return key.parent / f"{key.stem}.next.json"
 
 
 def witness_path(key: Path) -> Path:
     """Return where the node's witness key is kept."""
-    return key.with_name("witness.json" if key.stem == "key" else f"{key.stem}.witness.json")
+    return key.parent / ("witness.json" if key.stem == "key" else f"{key.stem}.witness.json")
 
 
 def rotating_path(key: Path) -> Path:
     """Return where the key that is taking over is kept while it does."""
-    return key.with_name(f"{key.stem}.rotating.json")
+    return key.parent / f"{key.stem}.rotating.json"
 
 
 def after_path(key: Path) -> Path:
     """Return where the key that will be promised is kept while a rotation goes on."""
-    return key.with_name(f"{key.stem}.after.json")
+    return key.parent / f"{key.stem}.after.json"
 
 
 def load_or_create(path: Path, passphrase: str = "") -> Identity:

@@ -8,12 +8,13 @@ Rules:
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from consilience.core.canonical import canonical_bytes
+from consilience.core.canonical import LARGEST_INTEGER, canonical_bytes
 from consilience.core.errors import JournalError
 from consilience.core.events import EVENT_VERSION, Event, Payload, event_id, read_payload
 from consilience.core.ports import Verifier
@@ -113,10 +114,16 @@ def open_row(row: Row, verifier: Verifier) -> Event | str:
 def check_canonical(payload: bytes) -> str:
     """Return "" when the bytes are in canonical form, else why not."""
     try:
-        canonical = canonical_bytes(msgspec.json.decode(payload)) == payload
+        canonical = canonical_bytes(json.loads(payload, parse_int=_number)) == payload
     except (ValueError, RecursionError) as error:
         return f"the payload has no canonical form: {error}"
     return "" if canonical else "the payload is not in canonical form"
+
+
+def _number(digits: str) -> int | float:
+    """Read a number without a point: a float beyond 2^53 looks so in canonical form (RFC 8785 section 3.2.2.3)."""
+    number = int(digits)
+    return number if abs(number) <= LARGEST_INTEGER else float(number)
 
 
 def check_link(head: FeedHead, fields: Payload) -> str:

@@ -27,7 +27,7 @@ class UserPlaces(Struct, frozen=True, kw_only=True):
     @property
     def soul(self) -> Path:
         """The folder of the identity's own journal."""
-        return self.key.with_name("soul")
+        return self.key.parent / "soul"
 
     @property
     def checkpoints(self) -> Path:
