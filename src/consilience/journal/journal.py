@@ -23,7 +23,7 @@ from consilience.core.events import Event, payload_bytes
 from consilience.core.ports import Clock, Signer, Verifier
 from consilience.journal.device import FeedMark, WriterLock, claim_feed
 from consilience.journal.excision import standing_events
-from consilience.journal.feed import FeedHead, Row, check_row, next_payload, read_event
+from consilience.journal.feed import FeedHead, Row, advance, check_row, next_payload, read_event
 from consilience.journal.kinds import kind_named
 from consilience.journal.order import canonical_order
 from consilience.journal.store import Durability, Store
@@ -161,19 +161,21 @@ class Journal(JournalReader):
     def enter(self, hive: str, marks: Path) -> list[Event]:
         """Start writing in a hive and return its events in fold order."""
         events = self.events(hive)
-        tips = {(e.fields.author, e.fields.feed): e for e in sorted(events, key=lambda e: e.fields.seq)}
-        mine = {feed: tip.fields.seq for (author, feed), tip in tips.items() if author == self._signer.did}
-        self._mark = claim_feed(marks, mine, f"{hive} {self._store.path.resolve()}")
-        own = tips.pop((self._signer.did, self._mark.feed), None)
-        self._head = FeedHead(
-            hive=hive,
-            author=self._signer.did,
-            feed=self._mark.feed,
-            seq=own.fields.seq if own else -1,
-            id=own.id if own else None,
-        )
-        self._after = tuple(event.id for event in tips.values())
+        heads: dict[tuple[str, str], FeedHead] = {}
+        for event in sorted(events, key=lambda event: event.fields.seq):
+            author, feed = event.fields.author, event.fields.feed
+            heads[author, feed] = advance(FeedHead(hive=hive, author=author, feed=feed), event)
+        self.go_on(hive, marks, heads.values())
         return events
+
+    def go_on(self, hive: str, marks: Path, heads: Iterable[FeedHead]) -> None:
+        """Start writing in a hive whose feeds stand at these heads, as a fold of its events found them."""
+        others = {(head.author, head.feed): head for head in heads}
+        mine = {head.feed: head.seq for head in others.values() if head.author == self._signer.did}
+        self._mark = claim_feed(marks, mine, f"{hive} {self._store.path.resolve()}")
+        new = FeedHead(hive=hive, author=self._signer.did, feed=self._mark.feed)
+        self._head = others.pop((self._signer.did, self._mark.feed), new)
+        self._after = tuple(head.id for head in others.values() if head.id is not None)
 
     @staticmethod
     def new_hive() -> str:

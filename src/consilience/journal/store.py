@@ -167,11 +167,16 @@ class Store:
         for name in names:
             self._run("DELETE FROM blob WHERE name = ?", (name,))
 
-    def rows(self, *, hive: str | None = None, kind: str | None = None, to: int | None = None) -> Iterator[Row]:
-        """Yield rows in order of arrival, up to local position `to`, of one hive and kind or of all."""
-        query = f"SELECT {_COLUMNS} FROM event WHERE position <= ?"  # noqa: S608  constant columns
-        values: list[object] = [_LAST_POSITION if to is None else min(to, _LAST_POSITION)]
-        for column, value in (("hive", hive), ("kind", kind)):
+    def rows(
+        self, *, hive: str | None = None, kind: str | None = None, to: int | None = None, since: int | None = None
+    ) -> Iterator[Row]:
+        """Yield rows in order of arrival, from local position `since` up to `to`, of one hive and kind or of all.
+
+        With `since` the rows are walked through where they lie; without it, those of one hive are looked up.
+        """
+        query = f"SELECT {_COLUMNS} FROM event WHERE position <= ? AND position >= ?"  # noqa: S608  constant columns
+        values: list[object] = [_LAST_POSITION if to is None else min(to, _LAST_POSITION), since or 0]
+        for column, value in (("hive" if since is None else "+hive", hive), ("kind", kind)):
             if value is not None:
                 query += f" AND {column} = ?"
                 values.append(value)
@@ -180,6 +185,18 @@ class Store:
                 yield Row(**dict(zip(Row.__struct_fields__, found, strict=True)))
         except sqlite3.DatabaseError as error:
             raise _explain(self.path, error) from error
+
+    def place(self, hive: str, *, to: int | None = None) -> tuple[int, str]:
+        """Return position and id of a hive's latest event, at or before position `to`; (-1, "") without one."""
+        query = "SELECT position, id FROM event WHERE +hive = ? AND position <= ? ORDER BY position DESC LIMIT 1"
+        found = self._fetch(query, (hive, _LAST_POSITION if to is None else min(to, _LAST_POSITION)))
+        return (int(found[0][0]), str(found[0][1])) if found else (-1, "")
+
+    def count_since(self, hive: str, position: int) -> int:
+        """Return how many events of a hive there are from a local position on."""
+        column = "+hive" if position else "hive"  # all of them are counted in the index
+        query = f"SELECT count(*) FROM event WHERE position >= ? AND {column} = ?"  # noqa: S608  constant columns
+        return int(self._fetch(query, (position, hive))[0][0])
 
     def tail(self, count: int) -> list[Row]:
         """Return the latest rows, oldest first."""

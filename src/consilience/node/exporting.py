@@ -133,7 +133,7 @@ def _results_tsv(reader: StudyReader) -> tuple[bytes, int]:
             status=record.body.status,
             description=_cell(record.body.description),
         )
-        for record in reader.trials.records
+        for record in reader.trials.records.values()
     ]
     rows = [*foreign, *own]
     return write_results(rows, _cell(reader.problem.objective.metric)).encode(), len(rows)

@@ -9,6 +9,7 @@ Data flow: state folder -> JournalReader -> views -> `node.reports`, `export`, `
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,17 +19,13 @@ import msgspec
 from consilience.core.artifact import Artifact, read_artifact
 from consilience.core.bodies import HiveFounded
 from consilience.core.errors import NotFoundError
+from consilience.core.events import Event
 from consilience.core.problem import Problem
 from consilience.identity.keys import EnvelopeVerifier
-from consilience.journal.excision import standing_events
-from consilience.journal.journal import JOURNAL_NAME, JournalReader, View
-from consilience.journal.views.budget import BudgetView
-from consilience.journal.views.leaderboard import LeaderboardView
-from consilience.journal.views.lineage import LineageView
-from consilience.journal.views.run_state import RunStateView
-from consilience.journal.views.trials import TrialRow, TrialsView
+from consilience.journal.journal import JOURNAL_NAME, JournalReader
+from consilience.journal.views.trials import TrialRow
 from consilience.node.places import STATE_NAME
-from consilience.search.state import SearchState
+from consilience.node.views import StudyViews, open_views, replay_views
 
 _SHORTEST_ID_OF_DIGITS = 8
 
@@ -54,33 +51,28 @@ def find_state(root: Path, stated: str) -> Path:
 class StudyReader:
     """One hive of a journal, folded up to a position."""
 
-    def __init__(self, journal: JournalReader, hive: str, genesis: HiveFounded, to: int | None) -> None:
+    def __init__(self, journal: JournalReader, hive: str, problem: Problem, views: StudyViews) -> None:
         self.journal = journal
         self.hive = hive
-        self.problem = msgspec.json.decode(journal.blob(genesis.specification), type=Problem)
-        self.trials = TrialsView()
-        self.board = LeaderboardView(self.problem.objective, self.problem.constraints)
-        self.lineage = LineageView()
-        self.budget = BudgetView()
-        self.run_state = RunStateView()
-        self.search = SearchState(self.problem)
-        self.events = journal.events(hive, to=to)
-        standing = standing_events(self.events)
-        views: tuple[View, ...] = (
-            self.trials, self.board, self.lineage, self.budget, self.run_state, self.search,
-        )  # fmt: skip
-        for event in standing:
-            for view in views:
-                view.apply(event)
+        self.problem = problem
+        self.trials = views.trials
+        self.board = views.board
+        self.lineage = views.lineage
+        self.budget = views.budget
+        self.run_state = views.run_state
+        self.search = views.search
+        self._snapshot = views.snapshot
+        self._to: int | None = None
 
     @classmethod
-    def open(cls, state: Path, problem: str = "", to: int | None = None) -> StudyReader:
+    def open(cls, state: Path, problem: str = "", to: int | None = None, *, replay: bool = False) -> StudyReader:
         """Open a state folder.
 
         Args:
             state: the folder that holds the journal.
             problem: id, or its beginning, of the problem to read; "" is the one that was founded last.
             to: local position of the last event to fold; None is all.
+            replay: fold from the first event, whatever snapshot there is; so does `to`.
 
         Raises:
             NotFoundError: no journal, or no such problem in it.
@@ -89,10 +81,25 @@ class StudyReader:
         try:
             journal.check_tail(EnvelopeVerifier())
             hive, genesis = _find_hive(journal, state, problem)
-            return cls(journal, hive, genesis, to)
+            specification = msgspec.json.decode(journal.blob(genesis.specification), type=Problem)
+            if to is None and not replay:
+                return cls(journal, hive, specification, open_views(journal, hive, specification))
+            reader = cls(journal, hive, specification, replay_views(journal, hive, specification, to))
+            reader._to = to
         except BaseException:
             journal.close()
             raise
+        return reader
+
+    @property
+    def count(self) -> int:
+        """How many events are folded, excised ones included."""
+        return self._snapshot.fold.progress.events
+
+    @cached_property
+    def events(self) -> list[Event]:
+        """The hive's events in fold order, excised ones included: read from the journal when first asked for."""
+        return self.journal.events(self.hive, to=self._to)
 
     def artifact(self, candidate: str) -> Artifact:
         """Return a candidate's artifact."""
@@ -110,14 +117,15 @@ class StudyReader:
         Raises:
             NotFoundError: none, or several different candidates.
         """
-        rows = list(self.trials.rows.values())
-        found = [row for row in rows if name.isdecimal() and row.number == int(name)]
+        found = self.trials.numbered(int(name)) if name.isdecimal() else []
         if not found and not _is_number(name):
-            found = [row for row in rows if name and _has_id(row, name)]
+            found = [row for row in self.trials.rows.values() if name and _has_id(row, name)]
         if not found or len({row.proposed_event for row in found}) > 1:
             number = len({row.proposed_event for row in found})
             what = f"{number} candidates begin with {name!r}" if number else f"no trial or candidate {name!r}"
-            raise NotFoundError(f"{what}; there are {len(rows)} trials", hint="see `consilience board` and `log`")
+            raise NotFoundError(
+                f"{what}; there are {len(self.trials.rows)} trials", hint="see `consilience board` and `log`"
+            )
         return found[0]
 
     def incumbent(self) -> TrialRow:
@@ -128,13 +136,13 @@ class StudyReader:
         """
         member = self.search.incumbent
         if member is not None:
-            for row in self.trials.rows.values():
-                if row.proposed_event == member.event:
-                    return row
+            for row in self.trials.of_candidate(member.event):
+                return row
         raise NotFoundError("nothing has been measured yet", hint="`consilience run` first")
 
     def close(self) -> None:
-        """Close the journal."""
+        """Close the journal and the snapshot that the views were read from."""
+        self._snapshot.close()
         self.journal.close()
 
     def __enter__(self) -> Self:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from consilience.core.bodies import ASIDE, NoiseMeasured
+from consilience.core.bodies import ASIDE
 from consilience.core.errors import JournalError
 from consilience.journal.views.trials import TrialRow
 from consilience.node.reading import StudyReader
@@ -47,7 +47,7 @@ class Repeat(Struct, frozen=True, kw_only=True):
 
 def repeats(reader: StudyReader, proposed: str) -> list[Repeat]:
     """Return the finished re-runs of one candidate, in order."""
-    rows = [row for row in reader.trials.rows.values() if row.proposed_event == proposed and row.finished_event]
+    rows = [row for row in reader.trials.of_candidate(proposed) if row.finished_event]
     originals: dict[int, TrialRow] = {}
     for row in rows:
         if row.purpose not in ASIDE:
@@ -61,8 +61,9 @@ def floors_of(reader: StudyReader, key: str) -> dict[str, NoiseFloor]:
 
     The objective's is the one that was measured for promotion; with a declared determinism, so are all others.
     """
-    finished = {row.finished_event: row for row in reader.trials.rows.values() if row.comparability_key == key}
-    measured = [event.body for event in reader.events if isinstance(event.body, NoiseMeasured)]
+    measured = list(reader.trials.noise.values())
+    runs_of = reader.trials.of_candidate(reader.search.baseline.event) if reader.search.baseline else []
+    finished = {row.finished_event: row for row in runs_of if row.comparability_key == key}
     found = next((body for body in reversed(measured) if body.trials and body.trials[0] in finished), None)
     if found is None:
         return {}

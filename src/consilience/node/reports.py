@@ -92,7 +92,7 @@ def board(reader: StudyReader) -> BoardReport:
         direction=objective.direction,
         rankings={key: reader.board.rows(key) for key in reader.board.keys()},  # noqa: SIM118  a method, not a dict
         quarantined={key: reader.board.quarantined(key) for key in reader.board.keys()},  # noqa: SIM118
-        records=[record.body for record in reader.trials.records],
+        records=[record.body for record in reader.trials.records.values()],
     )
 
 
@@ -102,9 +102,7 @@ def summary(reader: StudyReader) -> Summary:
     baseline, best = search.baseline, search.incumbent
     base_mean, best_mean = _mean(baseline), _mean(best)
     both = base_mean is not None and best_mean is not None
-    verdicts: dict[str, int] = {}
-    for row in reader.trials.verdicts.values():
-        verdicts[row.body.verdict] = verdicts.get(row.body.verdict, 0) + 1
+    verdicts = {name: count for name, count in reader.trials.judged.items() if count}
     end = reader.run_state.end
     return Summary(
         problem=problem_id(reader.problem),
@@ -128,7 +126,7 @@ def summary(reader: StudyReader) -> Summary:
         message=end.message if end else "",
         wall_ms=reader.budget.spent.wall_ms,
         cpu_ms=reader.budget.spent.cpu_ms,
-        events=len(reader.events),
+        events=reader.count,
     )
 
 
@@ -142,11 +140,11 @@ def trial(reader: StudyReader, name: str) -> TrialReport:
     candidate = reader.trials.candidates[row.proposed_event]
     hypothesis = candidate.hypothesis
     predicted = hypothesis.predicted
-    rows = [other for other in reader.trials.rows.values() if other.proposed_event == row.proposed_event]
+    rows = reader.trials.of_candidate(row.proposed_event)
     line = [_trial_of(reader, proposed) for proposed in reader.lineage.line(row.proposed_event)]
     return TrialReport(
         trial=row,
-        others=[other for other in rows if other is not row],
+        others=[other for other in rows if other.started_event != row.started_event],
         reason=hypothesis.reason,
         target=hypothesis.target,
         novelty=candidate.novelty,
@@ -206,5 +204,4 @@ def _first_trial(reader: StudyReader, member: Member | None) -> int | None:
 
 
 def _trial_of(reader: StudyReader, proposed: str) -> int | None:
-    numbers = [row.number for row in reader.trials.rows.values() if row.proposed_event == proposed]
-    return min(numbers, default=None)
+    return min((row.number for row in reader.trials.of_candidate(proposed)), default=None)

@@ -23,14 +23,11 @@ from consilience.core.ports import Clock, LoadedProblem, Proposer
 from consilience.core.problem import problem_id
 from consilience.core.study import Policy, Spend, StudySettings
 from consilience.identity.keystore import load_or_create
-from consilience.journal.excision import standing_events
-from consilience.journal.journal import Journal, fold
-from consilience.journal.views.run_state import RunStateView
-from consilience.journal.views.trials import TrialsView
+from consilience.journal.journal import Journal
 from consilience.node.places import UserPlaces, hide_from_git, state_folder
 from consilience.node.settings import Settings
+from consilience.node.views import StudyViews, open_views
 from consilience.search.proposing import Offer, propose_baseline
-from consilience.search.state import SearchState
 
 Observer = Callable[[Event], None]
 _ARTIFACT_CACHE = 512
@@ -39,17 +36,18 @@ _ARTIFACT_CACHE = 512
 class Session:
     """One problem, open for writing."""
 
-    def __init__(self, journal: Journal, loaded: LoadedProblem, clock: Clock, folder: Path) -> None:
+    def __init__(self, journal: Journal, loaded: LoadedProblem, clock: Clock, views: StudyViews) -> None:
         self.journal = journal
         self.loaded = loaded
         self.clock = clock
-        self.folder = folder
-        self.state = SearchState(loaded.problem)
-        self.run_state = RunStateView()
-        self.trials = TrialsView()
+        self.folder = journal.store.path.parent
+        self.state = views.search
+        self.run_state = views.run_state
+        self.trials = views.trials
         self.proposers: tuple[Proposer, ...] = ()
         self.observers: list[Observer] = []
         self.read_artifact = lru_cache(maxsize=_ARTIFACT_CACHE)(self._read_artifact)
+        self._snapshot = views.snapshot
         self._unseen: list[Event] = []
 
     @classmethod
@@ -84,15 +82,25 @@ class Session:
         journal = Journal.create(folder, signer, clock, settings.value("durability"))
         try:
             hide_from_git(folder)
-            session = cls(journal, loaded, clock, folder)
-            session._enter(signer.did, places.marks, study.policy)
+            identifier = problem_id(loaded.problem)
+            founded = journal.hive_of(identifier)
+            hive = founded or journal.new_hive()
+            views = open_views(journal, hive, loaded.problem, writer=True)
+        except BaseException:
+            journal.close()
+            raise
+        session = cls(journal, loaded, clock, views)
+        try:
+            session._enter(hive, places.marks)
+            if founded is None:
+                session.append(session._genesis(identifier, signer.did, study.policy))
             if resume:
                 session._release_in_flight()
             if resume or session.run_state.configured is None:
                 session._configure(study)
             session.commit()
         except BaseException:
-            journal.close()
+            session.abandon()
             raise
         return session
 
@@ -105,6 +113,7 @@ class Session:
     def commit(self) -> None:
         """Acknowledge what was appended, then tell the observers."""
         self.journal.commit()
+        self._snapshot.commit()
         unseen, self._unseen = self._unseen, []
         for event in unseen:
             for observer in self.observers:
@@ -126,21 +135,22 @@ class Session:
             self.append(EpochClosed(epoch=self.run_state.epoch + 1, heads=(tip,)))
 
     def close(self) -> None:
-        """Close the journal."""
+        """Close the journal; what was committed is kept as a snapshot."""
+        if not self._unseen:
+            self._snapshot.commit(least=1)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close the journal and leave the snapshot as it was."""
+        self._snapshot.close()
         self.journal.close()
 
     def _read_artifact(self, name: str) -> Artifact:
         return read_artifact(self.journal.get(name))
 
-    def _enter(self, did: str, marks: Path, policy: Policy) -> None:
-        identifier = problem_id(self.loaded.problem)
-        hive = self.journal.hive_of(identifier)
-        events = standing_events(self.journal.enter(hive or Journal.new_hive(), marks))
-        for view in (self.state, self.run_state, self.trials):
-            fold(view, events)
-            self.journal.follow(view)
-        if hive is None:
-            self.append(self._genesis(identifier, did, policy))
+    def _enter(self, hive: str, marks: Path) -> None:
+        self.journal.go_on(hive, marks, self._snapshot.fold.progress.heads.values())
+        self.journal.follow(self._snapshot.fold)
 
     def _genesis(self, identifier: str, did: str, policy: Policy) -> HiveFounded:
         for data in self.loaded.support.values():

@@ -70,7 +70,7 @@ def propose_next(state: SearchState, proposers: Sequence[Proposer], read: ReadAr
         operator = _choose_operator(state, proposers, view, barren, stream)
         if operator is None:
             return None
-        proposal = operator.propose(replace(view, tried=state.tried.get(operator.operator, [])), stream)
+        proposal = operator.propose(replace(view, tried=state.tried.rows(operator.operator)), stream)
         form = normal_form(proposal.artifact) if proposal is not None else ""
         if proposal is not None and form not in state.forms:
             return _offer(state, proposal, form, repeats, read)

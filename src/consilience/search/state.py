@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -34,11 +35,20 @@ from consilience.core.bodies import (
 from consilience.core.chance import panel_seed
 from consilience.core.events import Event
 from consilience.core.plausibility import beyond_bound
-from consilience.core.ports import Tried
+from consilience.core.ports import Phase, Tried
 from consilience.core.problem import Problem
 from consilience.core.study import StudySettings
+from consilience.journal.tables import Lists, Table
 from consilience.journal.views.budget import BudgetView
-from consilience.search.credit import REWARD_FAILED, REWARD_IDLE, REWARD_NEAR, REWARD_PROMOTED, REWARD_RAN, CreditBook
+from consilience.search.credit import (
+    REWARD_FAILED,
+    REWARD_IDLE,
+    REWARD_NEAR,
+    REWARD_PROMOTED,
+    REWARD_RAN,
+    Credit,
+    CreditBook,
+)
 from consilience.search.governor import Governor
 from consilience.search.noise import NoiseFloor, moments, pool
 from consilience.search.recheck import recheck_fault
@@ -47,7 +57,7 @@ POOL_SIZE = 12  # good candidates kept at hand as parents; lineage itself is in 
 RECENT_SIZE = 6  # latest candidates that novelty is measured against, beside the parents
 
 
-class Member(Struct):
+class Member(Struct, weakref=True):
     """A candidate of this study with what is known of it.
 
     `scores` is by seed, under the comparability key in force; `shelf` keeps those of other keys. `forked` tells
@@ -74,8 +84,49 @@ class Member(Struct):
         return moments(tuple(self.scores.values()))[0] if self.scores else math.nan
 
 
+class Chosen(Struct, frozen=True, kw_only=True):
+    """The members that a state has at hand, by their events; "" is none."""
+
+    pool: tuple[str, ...]
+    recent: tuple[str, ...]
+    baseline: str
+    incumbent: str
+    challenger: str
+
+
+Floors = tuple[NoiseMeasured | None, NoiseFloor | None]
+
+
 class SearchState:
     """Fold of one study."""
+
+    cells: ClassVar[Mapping[str, Any]] = {
+        "settings": StudySettings | None,
+        "key": str,
+        **{f"budget.{name}": kind for name, kind in BudgetView.cells.items()},
+        "credit.operators": dict[str, Credit],
+        "governor.phase": Phase,
+        "governor.steps": int,
+        "governor.novelty_average": float,
+        "governor.without_promotion": int,
+        "in_flight": dict[str, TrialStarted],
+        "trials": int,
+        "contests": int,
+        "measured": NoiseMeasured | None,
+        "noise": NoiseFloor | None,
+        "_floors": dict[str, Floors],
+        "baseline_fault": str,
+        "_bound": float | None,
+        "chosen": Chosen,
+    }
+    tables: ClassVar[Mapping[str, Any]] = {
+        "members": Member,
+        "by_candidate": str,
+        "forms": str,
+        "started": TrialStarted,
+        "promoted": str,
+    }
+    lists: ClassVar[Mapping[str, Any]] = {"tried": Tried}
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -84,25 +135,44 @@ class SearchState:
         self.budget = BudgetView()
         self.credit = CreditBook()
         self.governor = Governor()
-        self.members: dict[str, Member] = {}
-        self.by_candidate: dict[str, str] = {}
-        self.forms: dict[str, str] = {}
-        self.tried: dict[str, list[Tried]] = {}
+        self.members: Table[Member] = Table()
+        self.by_candidate: Table[str] = Table()
+        self.forms: Table[str] = Table()
+        self.tried: Lists[Tried] = Lists()
         self.pool: list[Member] = []
         self.recent: list[Member] = []
-        self.started: dict[str, TrialStarted] = {}
+        self.started: Table[TrialStarted] = Table()
         self.in_flight: dict[str, TrialStarted] = {}
         self.trials = 0
         self.contests = 0
         self.measured: NoiseMeasured | None = None
         self.noise: NoiseFloor | None = None
-        self._floors: dict[str, tuple[NoiseMeasured | None, NoiseFloor | None]] = {}
+        self._floors: dict[str, Floors] = {}
         self.baseline: Member | None = None
         self.incumbent: Member | None = None
         self.challenger: Member | None = None
-        self.promoted: list[Member] = []
+        self.promoted: Table[str] = Table()  # by its number among the promoted: the candidate
         self.baseline_fault = ""
         self._bound: float | None = None
+
+    @property
+    def chosen(self) -> Chosen:
+        """The members at hand, by name, as a snapshot keeps them."""
+        return Chosen(
+            pool=tuple(member.event for member in self.pool),
+            recent=tuple(member.event for member in self.recent),
+            baseline=self.baseline.event if self.baseline else "",
+            incumbent=self.incumbent.event if self.incumbent else "",
+            challenger=self.challenger.event if self.challenger else "",
+        )
+
+    @chosen.setter
+    def chosen(self, names: Chosen) -> None:
+        self.pool = [self.members[name] for name in names.pool]
+        self.recent = [self.members[name] for name in names.recent]
+        self.baseline = self.members.get(names.baseline)
+        self.incumbent = self.members.get(names.incumbent)
+        self.challenger = self.members.get(names.challenger)
 
     def panel_seed(self, index: int) -> int:
         """Return the seed of one place on the panel that all candidates are paired on."""
@@ -129,7 +199,8 @@ class SearchState:
         """Return a candidate that was promoted before a score showed it to be implausible, and is not judged so yet."""
         if self._bound is None:
             return None
-        return next((m for m in self.promoted if m.verdict != "implausible" and self.implausibility(m)), None)
+        promoted = (self.members[name] for name in self.promoted.values())
+        return next((m for m in promoted if m.verdict != "implausible" and self.implausibility(m)), None)
 
     def origin_of(self, member: Member) -> Member:
         """Return the candidate around which the space was opened that a member came out of; itself without one."""
@@ -178,8 +249,8 @@ class SearchState:
     def _propose(self, event: Event, body: CandidateProposed) -> None:
         member = Member(event=event.id, number=len(self.members), body=body)
         self.members[event.id] = member
-        self.by_candidate.setdefault(body.candidate, event.id)
-        self.forms.setdefault(body.normal_form, event.id)
+        self.by_candidate.add(body.candidate, event.id)
+        self.forms.add(body.normal_form, event.id)
         self.recent = [*self.recent, member][-RECENT_SIZE:]
         if not body.parents and self.baseline is None:
             self.baseline = self.incumbent = member
@@ -194,6 +265,7 @@ class SearchState:
         if key == self.key:
             return
         for member in self.members.values():
+            self.members.touch(member.event)
             member.shelf[self.key] = member.scores
             member.scores = member.shelf.pop(key, {})
             member.fresh = {}
@@ -218,7 +290,8 @@ class SearchState:
 
     def _crown(self) -> None:
         """Let the last promoted candidate that is plausible be the incumbent; at first the baseline."""
-        plausible = (member for member in reversed(self.promoted) if not self.implausibility(member))
+        latest_first = (self.members[name] for name in self.promoted.backwards())
+        plausible = (member for member in latest_first if not self.implausibility(member))
         self.incumbent = next(plausible, self.baseline)
 
     def _quarantine(self, member: Member) -> None:
@@ -226,11 +299,11 @@ class SearchState:
         body = member.body
         self.pool = [other for other in self.pool if other is not member]
         self._crown()
-        points = self.tried.get(body.hypothesis.operator, [])
         point = (body.space, body.coordinates)
-        self.tried[body.hypothesis.operator] = [
-            replace(tried, score=None) if (tried.space, tried.coordinates) == point else tried for tried in points
-        ]
+        self.tried.change(
+            body.hypothesis.operator,
+            lambda tried: replace(tried, score=None) if (tried.space, tried.coordinates) == point else tried,
+        )
 
     def _place(self, member: Member) -> tuple[float, int]:
         return (-self.problem.objective.gain(member.mean, 0.0), member.number)
@@ -241,6 +314,7 @@ class SearchState:
         member = self.members.get(started.proposed) if started else None
         if started is None or member is None or body.comparability_key != self.key:
             return
+        self.members.touch(member.event)
         if started.purpose == "recheck":
             self._recheck(event, member, started.seed, body)
         if started.purpose in ASIDE:
@@ -286,7 +360,7 @@ class SearchState:
         bad = member.failure or member.violation or self.implausibility(member)
         score = None if bad else member.mean
         tried = Tried(space=body.space, coordinates=body.coordinates, score=score)
-        self.tried.setdefault(body.hypothesis.operator, []).append(tried)
+        self.tried.append(body.hypothesis.operator, tried)
         if score is not None:
             bisect.insort(self.pool, member, key=self._place)
             del self.pool[POOL_SIZE:]
@@ -295,6 +369,7 @@ class SearchState:
         member = self.members.get(body.candidate)
         if member is None:
             return
+        self.members.touch(member.event)
         member.verdict = body.verdict
         if body.verdict == "implausible" and member is not self.challenger:
             return
@@ -305,7 +380,7 @@ class SearchState:
             self.credit.earning(member.body.hypothesis.operator).add_gain(body.figures.get("gain", 0.0))
         promoted = body.verdict == "promoted"
         if promoted:
-            self.promoted.append(member)
+            self.promoted[str(len(self.promoted))] = member.event
             self._crown()
         self.governor.settle(promoted=promoted)
         self.credit.settle(member.body.hypothesis.operator, _reward(member, body))

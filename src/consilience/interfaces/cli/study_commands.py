@@ -135,9 +135,9 @@ def export(destination: Path, folder: str, state: str, as_json: bool) -> int:  #
 @options.with_study
 def replay(position: int | None, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
     """Fold the journal again from event 0 and show the state it leads to."""
-    with options.open_reader(folder, state, position) as reader:
+    with options.open_reader(folder, state, position, replay=True) as reader:
         found, ranking = reports.summary(reader), reports.board(reader)
-        count = len(reader.events)
+        count = reader.count
 
     def show_state(console: Console) -> None:
         console.print(f"state after {count} events from event 0:")

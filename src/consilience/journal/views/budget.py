@@ -10,6 +10,9 @@ Data flow: study.configured, trial.* -> here -> `search.budget` and the live fac
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 from consilience.core.bodies import StudyConfigured, TrialCancelled, TrialFinished, TrialStarted
 from consilience.core.events import Event
 from consilience.core.study import Budget, Spend
@@ -17,6 +20,16 @@ from consilience.core.study import Budget, Spend
 
 class BudgetView:
     """Fold of everything that costs."""
+
+    cells: ClassVar[Mapping[str, Any]] = {
+        "total": Budget,
+        "spent": Spend,
+        "reserved": dict[str, Spend],
+        "holdout_queries": int,
+        "_holdout_limit": int,
+    }
+    tables: ClassVar[Mapping[str, Any]] = {}
+    lists: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self) -> None:
         self.total = Budget()

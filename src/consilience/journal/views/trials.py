@@ -9,11 +9,15 @@ Data flow: candidate.*, trial.*, verdict.*, record.* -> here -> `log`, `show`, `
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 from msgspec import Struct
 from msgspec.structs import replace
 
 from consilience.core.bodies import (
     CandidateProposed,
+    NoiseMeasured,
     RecordImported,
     TrialCancelled,
     TrialFinished,
@@ -23,6 +27,7 @@ from consilience.core.bodies import (
 )
 from consilience.core.events import Event
 from consilience.core.outcome import Failure, Isolation, Resources
+from consilience.journal.tables import Lists, Table
 
 
 class TrialRow(Struct, frozen=True, kw_only=True):
@@ -69,11 +74,25 @@ class RecordRow(Struct, frozen=True, kw_only=True):
 class TrialsView:
     """Fold of trials, candidates and verdicts."""
 
+    cells: ClassVar[Mapping[str, Any]] = {"judged": dict[str, int]}
+    tables: ClassVar[Mapping[str, Any]] = {
+        "candidates": CandidateProposed,
+        "rows": TrialRow,
+        "verdicts": VerdictRow,
+        "records": RecordRow,
+        "noise": NoiseMeasured,
+    }
+    lists: ClassVar[Mapping[str, Any]] = {"_by_candidate": str, "_by_number": str}
+
     def __init__(self) -> None:
-        self.candidates: dict[str, CandidateProposed] = {}
-        self.rows: dict[str, TrialRow] = {}
-        self.verdicts: dict[str, VerdictRow] = {}
-        self.records: list[RecordRow] = []
+        self.candidates: Table[CandidateProposed] = Table()
+        self.rows: Table[TrialRow] = Table()
+        self.verdicts: Table[VerdictRow] = Table()
+        self.records: Table[RecordRow] = Table()
+        self.noise: Table[NoiseMeasured] = Table()
+        self.judged: dict[str, int] = {}
+        self._by_candidate: Lists[str] = Lists()
+        self._by_number: Lists[str] = Lists()
 
     def apply(self, event: Event) -> None:
         """Take one more event."""
@@ -87,14 +106,33 @@ class TrialsView:
         elif isinstance(body, TrialCancelled) and body.started in self.rows:
             self.rows[body.started] = replace(self.rows[body.started], status=body.reason)
         elif isinstance(body, VerdictReached):
-            self.verdicts[body.candidate] = VerdictRow(event=event.id, body=body)
+            self._judge(event, body)
         elif isinstance(body, RecordImported):
-            self.records.append(RecordRow(event=event.id, body=body))
+            self.records[event.id] = RecordRow(event=event.id, body=body)
+        elif isinstance(body, NoiseMeasured):
+            self.noise[event.id] = body
+
+    def of_candidate(self, proposed: str) -> list[TrialRow]:
+        """Return the trials of one candidate (its `candidate.proposed` event), in order of start."""
+        return [self.rows[started] for started in self._by_candidate.get(proposed, ())]
+
+    def numbered(self, number: int) -> list[TrialRow]:
+        """Return the trials with this number."""
+        return [self.rows[started] for started in self._by_number.get(str(number), ())]
+
+    def _judge(self, event: Event, body: VerdictReached) -> None:
+        before = self.verdicts.get(body.candidate)
+        if before is not None:
+            self.judged[before.body.verdict] -= 1
+        self.verdicts[body.candidate] = VerdictRow(event=event.id, body=body)
+        self.judged[body.verdict] = self.judged.get(body.verdict, 0) + 1
 
     def _start(self, event: Event, body: TrialStarted) -> None:
         candidate = self.candidates.get(body.proposed)
         if candidate is None:
             return
+        self._by_candidate.append(body.proposed, event.id)
+        self._by_number.append(str(body.number), event.id)
         self.rows[event.id] = TrialRow(
             number=body.number,
             candidate=candidate.candidate,

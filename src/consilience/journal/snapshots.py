@@ -1,0 +1,236 @@
+"""Snapshots: the views of one hive as they stood at a position of its journal, in a file that may be deleted.
+
+Rules:
+    1. A snapshot is derived: without it, or in any doubt about it, the views are folded from the first event.
+    2. It counts only for the hive, the code, and the event at its position, that it names; and only as a whole.
+    3. It holds committed events alone: it is saved after the journal's commit, never before.
+    4. One process writes it, under a lock of its own. Readers lay the tail over it in memory; a reader writes one
+       only where there is none to use and the journal is long, for else each command would fold it all again.
+
+Data flow: journal + views/HIVE.db -> `open_snapshot` -> Snapshot -> `Fold` -> views.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from consilience.core.errors import JournalError
+from consilience.journal.device import WriterLock
+from consilience.journal.excision import excised_events
+from consilience.journal.feed import read_event
+from consilience.journal.folding import Fold, Key, NotOnTopError, Views
+from consilience.journal.journal import JournalReader
+from consilience.journal.table_file import StateDamagedError, TableFile
+
+FOLDER = "views"
+SAVE_EVERY = 2_000  # events: what a killed run has to fold again, and a pause of the writer at each save
+WORTH_SAVING = 5_000  # events: a reader that folds fewer is soon done, and leaves no file behind
+
+_RE_ORDERING = ("result.excised", "excision.withdrawn")
+
+
+class Snapshot:
+    """A fold with the right to keep it."""
+
+    def __init__(self, journal: JournalReader, fold: Fold, lock: WriterLock | None = None) -> None:
+        self.fold = fold
+        self._journal = journal
+        self._lock = lock
+
+    def commit(self, *, least: int = SAVE_EVERY) -> None:
+        """Save what the journal has committed, once it is `least` events.
+
+        Views that lack events of the journal (foreign ones were taken in meanwhile) are not saved any more.
+        """
+        fold, store = self.fold, self._journal.store
+        if not fold.writes or fold.unsaved < max(least, 1):
+            return
+        added = store.count_since(fold.key.hive, fold.progress.position + 1)
+        position, event = store.place(fold.key.hive)
+        fold.writes = fold.sound and added == fold.unsaved and event in fold.progress.tips
+        fold.move(position, event)
+        fold.save()
+
+    def close(self) -> None:
+        """Close the file, and let others write it. Save first (`commit`) what is to be kept."""
+        self.fold.close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+
+class Source(Struct, frozen=True):
+    """What a snapshot is made from: the journal, the hive and code, a maker of new views, and the file's place."""
+
+    journal: JournalReader
+    key: Key
+    views: Callable[[], Views]
+    path: Path
+
+
+def open_snapshot(source: Source, *, writer: bool = False) -> Snapshot:
+    """Return the views of a hive, folded up to the journal's end: from the file where it can be believed.
+
+    Args:
+        source: what to fold.
+        writer: whether this process writes the journal, and so keeps the snapshot up to date.
+    """
+    found = None if writer else _open_to_read(source)
+    short = not writer and source.journal.store.count() < WORTH_SAVING
+    if found is None and not short:
+        found = _open_to_write(source, stays=writer)
+    return found or _open_without(source)
+
+
+def fold_up_to(source: Source, to: int | None) -> Snapshot:
+    """Return the views folded from the first event up to local position `to`, without any snapshot."""
+    events = source.journal.events(source.key.hive, to=to)
+    fold = Fold(source.key, source.views())
+    fold.sort_in(events, excised_events(events), save_every=SAVE_EVERY)
+    return Snapshot(source.journal, fold)
+
+
+def _open_to_read(source: Source) -> Snapshot | None:
+    """Lay the tail over the snapshot, in memory. None where there is none to believe, or the tail is long."""
+    file = None
+    try:
+        file = _connect_to_read(source.path)
+        fold = Fold(source.key, source.views(), file)
+        _load(source, fold)
+        if source.journal.store.count() - fold.progress.position > WORTH_SAVING:
+            raise NotOnTopError
+        _stack(source, fold)
+    except (sqlite3.Error, StateDamagedError, NotOnTopError):
+        if file is not None:
+            file.close()
+        return None
+    return Snapshot(source.journal, fold)
+
+
+def _open_to_write(source: Source, *, stays: bool) -> Snapshot | None:
+    """Bring the snapshot up to date, or make it anew. None where this process may not write it."""
+    try:
+        source.path.parent.mkdir(exist_ok=True)
+        lock = WriterLock(source.path.with_suffix(".lock"))
+    except (OSError, JournalError):
+        return None
+    try:
+        fold = _resume(source) or _fold_anew(source, lambda: _new_file(source.path))
+        if fold.unsaved:
+            fold.save()
+        if not stays:
+            fold.stay_here()
+    except BaseException as error:
+        lock.release()
+        if isinstance(error, OSError | sqlite3.Error | StateDamagedError):
+            return None
+        raise
+    if stays:
+        return Snapshot(source.journal, fold, lock)
+    lock.release()
+    return Snapshot(source.journal, fold)
+
+
+def _open_without(source: Source) -> Snapshot:
+    """Fold everything: a short journal in memory, a long one in a file that SQLite takes away by itself."""
+    short = source.journal.store.count() < WORTH_SAVING
+    return Snapshot(source.journal, _fold_anew(source, lambda: None if short else _private_file()))
+
+
+def _resume(source: Source) -> Fold | None:
+    if not source.path.exists():
+        return None
+    file = _connect_to_write(source.path)
+    try:
+        fold = Fold(source.key, source.views(), file, writes=True)
+        _load(source, fold)
+        _stack(source, fold)
+    except (StateDamagedError, NotOnTopError):
+        file.close()
+        return None
+    return fold
+
+
+def _fold_anew(source: Source, file: Callable[[], TableFile | None]) -> Fold:
+    """Fold all events: as they lie in the journal where that is their order, else sorted in memory."""
+    rows = source.journal.store.rows
+    if not any(True for kind in _RE_ORDERING for _ in rows(hive=source.key.hive, kind=kind)):
+        with suppress(NotOnTopError):
+            return _folded(source, file(), _stack)
+    return _folded(source, file(), _sort_in)
+
+
+def _folded(source: Source, file: TableFile | None, take: Callable[[Source, Fold], None]) -> Fold:
+    fold = Fold(source.key, source.views(), file, writes=True)
+    try:
+        take(source, fold)
+    except BaseException:
+        fold.close()
+        raise
+    return fold
+
+
+def _sort_in(source: Source, fold: Fold) -> None:
+    journal, hive = source.journal, source.key.hive
+    position, last = journal.store.place(hive)
+    events = journal.events(hive, to=position)
+    fold.sort_in(events, excised_events(events), save_every=SAVE_EVERY)
+    fold.move(position, last)
+    fold.writes = fold.writes and journal.store.count_since(hive, 0) == len(events)  # else some are held back
+
+
+def _load(source: Source, fold: Fold) -> None:
+    fold.load()
+    position = fold.progress.position
+    if source.journal.store.place(source.key.hive, to=position) != (position, fold.progress.event):
+        raise StateDamagedError("the snapshot is of another journal, or of an older copy of this one")
+
+
+def _stack(source: Source, fold: Fold) -> None:
+    for row in source.journal.store.rows(hive=source.key.hive, since=fold.progress.position + 1):
+        fold.stack(read_event(row.payload, row.jws), row.position)
+        if fold.unsaved >= SAVE_EVERY:
+            fold.save()
+
+
+def _new_file(path: Path) -> TableFile:
+    for name in (path, *(path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm", "-journal"))):
+        name.unlink(missing_ok=True)
+    return _connect_to_write(path)
+
+
+def _connect_to_write(path: Path) -> TableFile:
+    connection = sqlite3.connect(path, isolation_level=None, timeout=0.0)
+    file = TableFile(connection, str(path))
+    try:
+        file.run("PRAGMA journal_mode=WAL")
+        file.run("PRAGMA synchronous=NORMAL")  # a power loss may cost the latest saves, never make them half
+    except StateDamagedError:
+        file.close()
+        path.unlink()
+        return _connect_to_write(path)
+    return file
+
+
+def _connect_to_read(path: Path) -> TableFile:
+    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None, timeout=0.0)
+    file = TableFile(connection, str(path))
+    try:
+        file.run("BEGIN")  # one state of the file, whatever its writer does meanwhile
+        file.run("SELECT count(*) FROM sqlite_master")
+    except StateDamagedError:
+        file.close()
+        raise
+    return file
+
+
+def _private_file() -> TableFile:
+    file = TableFile(sqlite3.connect("", isolation_level=None), "")
+    file.run("PRAGMA synchronous=OFF")
+    return file

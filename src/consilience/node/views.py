@@ -1,0 +1,90 @@
+"""The views of a study that a session and every reader share, so that one snapshot serves them all.
+
+Rules:
+    1. All are folded together: a snapshot holds each of them at one position, or none.
+    2. The code that folds is named by its source: another version of it never reads this one's snapshots.
+
+Data flow: journal, hive, problem -> `open_views` -> Snapshot + StudyViews -> Session, StudyReader.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+
+from msgspec import Struct
+
+import consilience.core
+from consilience.core.problem import Problem
+from consilience.journal.folding import Key, Views
+from consilience.journal.journal import JournalReader
+from consilience.journal.snapshots import FOLDER, Snapshot, Source, fold_up_to, open_snapshot
+from consilience.journal.views.budget import BudgetView
+from consilience.journal.views.leaderboard import LeaderboardView
+from consilience.journal.views.lineage import LineageView
+from consilience.journal.views.run_state import RunStateView
+from consilience.journal.views.trials import TrialsView
+from consilience.search.state import SearchState
+
+_FOLDING = ("core", "journal", "search")  # packages whose code decides what a fold comes to
+
+
+class StudyViews(Struct, frozen=True, eq=False):
+    """The views of one study, with what keeps them."""
+
+    trials: TrialsView
+    board: LeaderboardView
+    lineage: LineageView
+    budget: BudgetView
+    run_state: RunStateView
+    search: SearchState
+    snapshot: Snapshot
+
+
+def open_views(journal: JournalReader, hive: str, problem: Problem, *, writer: bool = False) -> StudyViews:
+    """Return a study's views as the journal has them now.
+
+    Args:
+        journal: that holds the study.
+        hive: of the study.
+        problem: as the hive was founded for it.
+        writer: whether this process writes the journal.
+    """
+    return _named(open_snapshot(_source(journal, hive, problem), writer=writer))
+
+
+def replay_views(journal: JournalReader, hive: str, problem: Problem, to: int | None) -> StudyViews:
+    """Return a study's views folded from the first event up to local position `to` (None: all), without snapshot."""
+    return _named(fold_up_to(_source(journal, hive, problem), to))
+
+
+@lru_cache(maxsize=1)
+def fold_code() -> str:
+    """Return the digest of all code that a fold runs through."""
+    root = Path(consilience.core.__file__).parents[1]
+    found = sha256()
+    for package in _FOLDING:
+        for path in sorted((root / package).rglob("*.py")):
+            found.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
+    return found.hexdigest()
+
+
+def _source(journal: JournalReader, hive: str, problem: Problem) -> Source:
+    def views() -> Views:
+        return {
+            "trials": TrialsView(),
+            "board": LeaderboardView(problem.objective, problem.constraints),
+            "lineage": LineageView(),
+            "budget": BudgetView(),
+            "run_state": RunStateView(),
+            "search": SearchState(problem),
+        }
+
+    path = journal.store.path.parent / FOLDER / f"{hive}.db"
+    return Source(journal, Key(hive=hive, code=fold_code()), views, path)
+
+
+def _named(snapshot: Snapshot) -> StudyViews:
+    views: dict[str, object] = dict(snapshot.fold.views)
+    return StudyViews(**views, snapshot=snapshot)  # type: ignore[arg-type]  named as they were made
