@@ -21,9 +21,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from consilience.core.events import Event
+from consilience.journal.disk_tables import DiskLists, DiskTable
 from consilience.journal.kinds import BY_NAME, references
 from consilience.journal.progress import Progress
-from consilience.journal.table_file import DiskLists, DiskTable, StateDamagedError, TableFile
+from consilience.journal.table_file import StateDamagedError, TableFile
 from consilience.journal.tables import KeptView
 
 FORMAT = 1
@@ -58,6 +59,9 @@ class Fold:
 
     Attributes:
         unsaved: how many events were folded since the file was written.
+        excised: the events that are left out.
+        file: where the tables are; None is memory.
+        complete: how many events every view has taken; one less than `progress` says while one is being taken.
         sound: whether the views are what a refold would give, as far as this fold can tell; else nothing is saved.
         writes: whether the file may be written by this process.
     """
@@ -67,10 +71,11 @@ class Fold:
         self.views = views
         self.progress = Progress()
         self.unsaved = 0
+        self.complete = 0
         self.sound = True
         self.writes = writes and file is not None
-        self._excised: set[str] = set()
-        self._file = file
+        self.excised: set[str] = set()
+        self.file = file
         self._tables: dict[str, DiskTable[Any] | DiskLists[Any]] = {}
         if file is not None:
             self._attach(file)
@@ -93,7 +98,7 @@ class Fold:
 
     def sort_in(self, events: Iterable[Event], excised: Iterable[str], *, save_every: int) -> None:
         """Take all events of the hive, in canonical order, without those that are excised."""
-        self._excised = set(excised)
+        self.excised = set(excised)
         for event in events:
             self._take(event)
             if self.unsaved >= save_every:
@@ -109,9 +114,9 @@ class Fold:
         Raises:
             StateDamagedError: there is nothing, or it is of another hive or code, or damaged.
         """
-        if self._file is None:
+        if self.file is None:
             raise StateDamagedError("there is no file")
-        cells = _read_cells(self._file)
+        cells = _read_cells(self.file)
         head = _decode(cells.get(_HEAD, b""), Head)
         if head.key != self.key or head.sizes != self._sizes():
             raise StateDamagedError("the snapshot is of something else, or rows are missing")
@@ -119,18 +124,19 @@ class Fold:
             values = _decode(cells.get(name, b""), dict[str, msgspec.Raw])
             for cell, kind in view.cells.items():
                 _set(view, cell, _decode(values.get(cell, b""), kind))
-        self.progress, self._excised = head.progress, set(head.excised)
+        self.progress, self.excised = head.progress, set(head.excised)
+        self.complete = self.progress.events
 
     def save(self, *, whole: bool = True) -> None:
         """Write what changed, and the head where the views are `whole`: as they stand after `progress`."""
-        if not self.writes or self._file is None:
+        if not self.writes or self.file is None:
             return
         try:
-            self._write(self._file, whole=whole)
+            self._write(self.file, whole=whole)
         except StateDamagedError:
             self.writes = False
             with suppress(StateDamagedError):
-                self._file.rollback()
+                self.file.rollback()
             return
         for table in self._tables.values():
             table.settle()
@@ -139,14 +145,13 @@ class Fold:
     def stay_here(self) -> None:
         """Write no more, and see the file as it is now, whatever others write to it."""
         self.writes = False
-        if self._file is not None:
-            self._file.run("BEGIN")
-            self._file.run("SELECT count(*) FROM cell")
+        if self.file is not None:
+            self.file.hold_still()
 
     def close(self) -> None:
         """Close the file; tables on it can no longer be read."""
-        if self._file is not None:
-            self._file.close()
+        if self.file is not None:
+            self.file.close()
 
     def _attach(self, file: TableFile) -> None:
         file.run("CREATE TABLE IF NOT EXISTS cell (name TEXT PRIMARY KEY, data BLOB, sum INTEGER)")
@@ -159,16 +164,17 @@ class Fold:
     def _take(self, event: Event) -> None:
         self.progress = self.progress.after(event)
         self.unsaved += 1
-        if self._excised and self._is_excised(event):
-            self._excised.add(event.id)
-            return
-        for view in self.views.values():
-            view.apply(event)
+        if self.excised and self._is_excised(event):
+            self.excised.add(event.id)
+        else:
+            for view in self.views.values():
+                view.apply(event)
+        self.complete = self.progress.events
 
     def _is_excised(self, event: Event) -> bool:
         kind = BY_NAME.get(event.fields.kind)
         rests_on = references(event.body, kind.rests_on) if kind is not None and event.body is not None else ()
-        return event.id in self._excised or not self._excised.isdisjoint(rests_on)
+        return event.id in self.excised or not self.excised.isdisjoint(rests_on)
 
     def _write(self, file: TableFile, *, whole: bool) -> None:
         file.begin()
@@ -176,7 +182,7 @@ class Fold:
         for table in self._tables.values():
             table.write()
         if whole:
-            excised = tuple(sorted(self._excised))
+            excised = tuple(sorted(self.excised))
             head = Head(key=self.key, progress=self.progress, excised=excised, sizes=self._sizes())
             cells = {_HEAD: msgspec.msgpack.encode(head)}
             for name, view in self.views.items():

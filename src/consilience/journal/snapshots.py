@@ -12,21 +12,21 @@ Data flow: journal + views/HIVE.db -> `open_snapshot` -> Snapshot -> `Fold` -> v
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
-from urllib.parse import quote
 
 from msgspec import Struct
 
 from consilience.core.errors import JournalError
+from consilience.core.events import Event
 from consilience.journal.device import WriterLock
 from consilience.journal.excision import excised_events
 from consilience.journal.feed import read_event
 from consilience.journal.folding import Fold, Key, NotOnTopError, Views
 from consilience.journal.journal import JournalReader
-from consilience.journal.table_file import StateDamagedError, TableFile
+from consilience.journal.table_file import StateDamagedError, TableFile, remove_state
 
 FOLDER = "views"
 SAVE_EVERY = 2_000  # events: what a killed run has to fold again, and a pause of the writer at each save
@@ -100,16 +100,16 @@ def _open_to_read(source: Source) -> Snapshot | None:
     """Lay the tail over the snapshot, in memory. None where there is none to believe, or the tail is long."""
     file = None
     try:
-        file = _connect_to_read(source.path)
+        file = TableFile.to_read(source.path)
         fold = Fold(source.key, source.views(), file)
         _load(source, fold)
-        if source.journal.store.count() - fold.progress.position > WORTH_SAVING:
-            raise NotOnTopError
+        _check_tail(source, fold)
         _stack(source, fold)
-    except (sqlite3.Error, StateDamagedError, NotOnTopError):
+    except (StateDamagedError, NotOnTopError):
         if file is not None:
             file.close()
         return None
+    file.mend = _mender(source, fold)
     return Snapshot(source.journal, fold)
 
 
@@ -124,11 +124,13 @@ def _open_to_write(source: Source, *, stays: bool) -> Snapshot | None:
         fold = _resume(source) or _fold_anew(source, lambda: _new_file(source.path))
         if fold.unsaved:
             fold.save()
+        if fold.file is not None:
+            fold.file.mend = _mender(source, fold)
         if not stays:
             fold.stay_here()
     except BaseException as error:
         lock.release()
-        if isinstance(error, OSError | sqlite3.Error | StateDamagedError):
+        if isinstance(error, OSError | StateDamagedError):
             return None
         raise
     if stays:
@@ -140,13 +142,13 @@ def _open_to_write(source: Source, *, stays: bool) -> Snapshot | None:
 def _open_without(source: Source) -> Snapshot:
     """Fold everything: a short journal in memory, a long one in a file that SQLite takes away by itself."""
     short = source.journal.store.count() < WORTH_SAVING
-    return Snapshot(source.journal, _fold_anew(source, lambda: None if short else _private_file()))
+    return Snapshot(source.journal, _fold_anew(source, lambda: None if short else TableFile.private()))
 
 
 def _resume(source: Source) -> Fold | None:
     if not source.path.exists():
         return None
-    file = _connect_to_write(source.path)
+    file = TableFile.to_write(source.path)
     try:
         fold = Fold(source.key, source.views(), file, writes=True)
         _load(source, fold)
@@ -192,6 +194,11 @@ def _load(source: Source, fold: Fold) -> None:
         raise StateDamagedError("the snapshot is of another journal, or of an older copy of this one")
 
 
+def _check_tail(source: Source, fold: Fold) -> None:
+    if source.journal.store.count() - fold.progress.position > WORTH_SAVING:
+        raise NotOnTopError
+
+
 def _stack(source: Source, fold: Fold) -> None:
     for row in source.journal.store.rows(hive=source.key.hive, since=fold.progress.position + 1):
         fold.stack(read_event(row.payload, row.jws), row.position)
@@ -200,37 +207,34 @@ def _stack(source: Source, fold: Fold) -> None:
 
 
 def _new_file(path: Path) -> TableFile:
-    for name in (path, *(path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm", "-journal"))):
-        name.unlink(missing_ok=True)
-    return _connect_to_write(path)
+    remove_state(path)
+    return TableFile.to_write(path)
 
 
-def _connect_to_write(path: Path) -> TableFile:
-    connection = sqlite3.connect(path, isolation_level=None, timeout=0.0)
-    file = TableFile(connection, str(path))
-    try:
-        file.run("PRAGMA journal_mode=WAL")
-        file.run("PRAGMA synchronous=NORMAL")  # a power loss may cost the latest saves, never make them half
-    except StateDamagedError:
-        file.close()
-        path.unlink()
-        return _connect_to_write(path)
-    return file
+def _mender(source: Source, fold: Fold) -> Callable[[], TableFile]:
+    """Return what makes the tables of a fold anew, apart, when its file turns out to be damaged.
+
+    The fold keeps what it changed since the file was written; below that comes whatever it has taken so far.
+    """
+
+    def mend() -> TableFile:
+        fold.writes = False
+        with suppress(OSError):
+            remove_state(source.path)
+        if not fold.sound:
+            raise StateDamagedError(f"{source.path} was damaged, and is removed")
+        file = TableFile.private()
+        made = Fold(source.key, source.views(), file, writes=True)
+        made.sort_in(islice(_in_order(source, fold), fold.complete), fold.excised, save_every=SAVE_EVERY)
+        made.save()
+        return file
+
+    return mend
 
 
-def _connect_to_read(path: Path) -> TableFile:
-    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None, timeout=0.0)
-    file = TableFile(connection, str(path))
-    try:
-        file.run("BEGIN")  # one state of the file, whatever its writer does meanwhile
-        file.run("SELECT count(*) FROM sqlite_master")
-    except StateDamagedError:
-        file.close()
-        raise
-    return file
-
-
-def _private_file() -> TableFile:
-    file = TableFile(sqlite3.connect("", isolation_level=None), "")
-    file.run("PRAGMA synchronous=OFF")
-    return file
+def _in_order(source: Source, fold: Fold) -> Iterable[Event]:
+    """Yield the events in the order in which a fold took them."""
+    if fold.progress.chained:
+        rows = source.journal.store.rows(hive=source.key.hive, since=0)
+        return (read_event(row.payload, row.jws) for row in rows)
+    return source.journal.events(source.key.hive)

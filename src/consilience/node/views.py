@@ -13,6 +13,7 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 import consilience.core
@@ -86,5 +87,5 @@ def _source(journal: JournalReader, hive: str, problem: Problem) -> Source:
 
 
 def _named(snapshot: Snapshot) -> StudyViews:
-    views: dict[str, object] = dict(snapshot.fold.views)
-    return StudyViews(**views, snapshot=snapshot)  # type: ignore[arg-type]  named as they were made
+    named: StudyViews = msgspec.convert({**snapshot.fold.views, "snapshot": snapshot}, StudyViews)
+    return named
