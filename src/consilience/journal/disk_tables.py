@@ -11,6 +11,7 @@ Data flow: view -> DiskTable, DiskLists -> `journal.table_file`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -84,9 +85,9 @@ class DiskTable(Table[Value]):
 
     def backwards(self) -> Iterator[Value]:
         """Yield the values, latest first."""
-        changed = {place: value for place, value in self._changed.values()}
+        changed = dict(self._changed.values())
         for place in reversed(range(self._next)):
-            yield changed[place] if place in changed else self._read(self._rows(place, place + 1)[0])[1]
+            yield changed[place] if place in changed else self._file.read(partial(self._at, place))
 
     @property
     def size(self) -> int:
@@ -138,13 +139,16 @@ class DiskTable(Table[Value]):
             raise StateDamagedError("rows of a table are missing")
         return rows
 
+    def _at(self, place: int) -> Value:
+        return self._read(self._rows(place, place + 1)[0])[1]
+
     def _chunk(self, place: int) -> list[tuple[str, Value]]:
         return [(row[1], self._read(row)[1]) for row in self._rows(place, self._stored)]
 
     def _scan(self) -> Iterator[tuple[str, Value]]:
         place = 0
         while place < self._stored:
-            for key, value in self._file.read(lambda place=place: self._chunk(place)):  # type: ignore[misc]
+            for key, value in self._file.read(partial(self._chunk, place)):
                 changed = self._changed.get(key)
                 yield key, value if changed is None else changed[1]
                 place += 1

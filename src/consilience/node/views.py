@@ -9,7 +9,7 @@ Data flow: journal, hive, problem -> `open_views` -> Snapshot + StudyViews -> Se
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -71,19 +71,21 @@ def fold_code() -> str:
     return found.hexdigest()
 
 
-def _source(journal: JournalReader, hive: str, problem: Problem) -> Source:
-    def views() -> Views:
-        return {
-            "trials": TrialsView(),
-            "board": LeaderboardView(problem.objective, problem.constraints),
-            "lineage": LineageView(),
-            "budget": BudgetView(),
-            "run_state": RunStateView(),
-            "search": SearchState(problem),
-        }
+def study_views(problem: Problem) -> Views:
+    """Return the views of a study before its first event, by name."""
+    return {
+        "trials": TrialsView(),
+        "board": LeaderboardView(problem.objective, problem.constraints),
+        "lineage": LineageView(),
+        "budget": BudgetView(),
+        "run_state": RunStateView(),
+        "search": SearchState(problem),
+    }
 
+
+def _source(journal: JournalReader, hive: str, problem: Problem) -> Source:
     path = journal.store.path.parent / FOLDER / f"{hive}.db"
-    return Source(journal, Key(hive=hive, code=fold_code()), views, path)
+    return Source(journal, Key(hive=hive, code=fold_code()), partial(study_views, problem), path)
 
 
 def _named(snapshot: Snapshot) -> StudyViews:
