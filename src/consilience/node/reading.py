@@ -20,8 +20,9 @@ from consilience.core.bodies import HiveFounded
 from consilience.core.errors import NotFoundError
 from consilience.core.problem import Problem
 from consilience.identity.keys import EnvelopeVerifier
-from consilience.journal.excision import standing_events
+from consilience.journal.excision import excisions_of
 from consilience.journal.journal import JOURNAL_NAME, JournalReader, View
+from consilience.journal.standing import fold_standing
 from consilience.journal.views.budget import BudgetView
 from consilience.journal.views.leaderboard import LeaderboardView
 from consilience.journal.views.lineage import LineageView
@@ -65,13 +66,11 @@ class StudyReader:
         self.run_state = RunStateView()
         self.search = SearchState(self.problem)
         self.events = journal.events(hive, to=to)
-        standing = standing_events(self.events)
+        self.excisions = excisions_of(self.events)
         views: tuple[View, ...] = (
             self.trials, self.board, self.lineage, self.budget, self.run_state, self.search,
         )  # fmt: skip
-        for event in standing:
-            for view in views:
-                view.apply(event)
+        fold_standing(views, self.events, self.excisions)
 
     @classmethod
     def open(cls, state: Path, problem: str = "", to: int | None = None) -> StudyReader:

@@ -4,6 +4,7 @@ Rules:
     1. Opening founds a hive for a new problem, or resumes the hive that the problem already has.
     2. What a dead process left in flight is cancelled first: its reservations come back.
     3. Observers see an event only after it is durable.
+    4. An excision makes the views anew, from the first event, once it is durable.
 
 Data flow: LoadedProblem + Settings -> Session -> `node.runner` (run) or ask / tell.
 """
@@ -23,8 +24,9 @@ from consilience.core.ports import Clock, LoadedProblem, Proposer
 from consilience.core.problem import problem_id
 from consilience.core.study import Policy, Spend, StudySettings
 from consilience.identity.keystore import load_or_create
-from consilience.journal.excision import standing_events
-from consilience.journal.journal import Journal, fold
+from consilience.journal.excision import NO_EXCISIONS, excisions_of
+from consilience.journal.journal import Journal, View
+from consilience.journal.standing import fold_standing
 from consilience.journal.views.run_state import RunStateView
 from consilience.journal.views.trials import TrialsView
 from consilience.node.places import UserPlaces, hide_from_git, state_folder
@@ -51,6 +53,8 @@ class Session:
         self.observers: list[Observer] = []
         self.read_artifact = lru_cache(maxsize=_ARTIFACT_CACHE)(self._read_artifact)
         self._unseen: list[Event] = []
+        self._hive = ""
+        self._fold = fold_standing(self._views(), (), NO_EXCISIONS)
 
     @classmethod
     def open(
@@ -99,6 +103,7 @@ class Session:
     def append(self, body: Any) -> Event:
         """Sign and fold one event; it is shown to observers by the next `commit`."""
         event = self.journal.append(body)
+        self._fold.apply(event)
         self._unseen.append(event)
         return event
 
@@ -106,6 +111,8 @@ class Session:
         """Acknowledge what was appended, then tell the observers."""
         self.journal.commit()
         unseen, self._unseen = self._unseen, []
+        if self._fold.stale:
+            self._refold(self.journal.events(self._hive))
         for event in unseen:
             for observer in self.observers:
                 observer(event)
@@ -135,12 +142,18 @@ class Session:
     def _enter(self, did: str, marks: Path, policy: Policy) -> None:
         identifier = problem_id(self.loaded.problem)
         hive = self.journal.hive_of(identifier)
-        events = standing_events(self.journal.enter(hive or Journal.new_hive(), marks))
-        for view in (self.state, self.run_state, self.trials):
-            fold(view, events)
-            self.journal.follow(view)
+        self._hive = hive or Journal.new_hive()
+        self._refold(self.journal.enter(self._hive, marks))
         if hive is None:
             self.append(self._genesis(identifier, did, policy))
+
+    def _refold(self, events: list[Event]) -> None:
+        """Make the views anew from all events."""
+        self.state, self.run_state, self.trials = SearchState(self.loaded.problem), RunStateView(), TrialsView()
+        self._fold = fold_standing(self._views(), events, excisions_of(events))
+
+    def _views(self) -> tuple[View, ...]:
+        return (self.state, self.run_state, self.trials)
 
     def _genesis(self, identifier: str, did: str, policy: Policy) -> HiveFounded:
         for data in self.loaded.support.values():

@@ -6,7 +6,8 @@ Rules:
     2. Both sides are run on the same panel of seeds, in the same order; a seed on which the incumbent
        failed is left out, and is not run again.
     3. What was measured in a forked process is measured again in a fresh one before it is accepted.
-    4. Each verdict says why, in words and figures.
+    4. Each verdict says why, in words and figures. One that compares rests on the trials of both sides, so that it
+       falls with the incumbent's; one that needs no comparison rests on the challenger's alone.
 
 Data flow: SearchState -> `contest_step` -> the next seed to run, or VerdictReached.
 """
@@ -17,6 +18,7 @@ import math
 from functools import lru_cache
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from consilience.core.bodies import VerdictName, VerdictReached
 from consilience.core.chance import panel_seed
@@ -46,7 +48,8 @@ def contest_step(state: SearchState, challenger: Member, incumbent: Member) -> S
         return disqualified
     seeds = _usable_seeds(state, incumbent)
     if not seeds:
-        return _verdict(challenger, incumbent, "discarded", ("the incumbent fails on every seed to compare on",))
+        verdict = _verdict(challenger, incumbent, "discarded", ("the incumbent fails on every seed to compare on",))
+        return replace(verdict, trials=(*verdict.trials, *incumbent.evidence))
     evidence = _evidence(state, challenger, incumbent, seeds)
     judgement = judge(evidence, _rule(state, len(seeds)))
     unproved = judgement.decision == "promote" and _is_unproved(state, evidence, challenger, len(seeds))

@@ -6,6 +6,8 @@ Rules:
     3. Scores are compared under one comparability key only: another key measures its own baseline.
     4. Cost per event is constant, but for a change of key or bound, and for a quarantine.
     5. A candidate with a score beyond the bound in force is in quarantine: no incumbent, no parent, no credit.
+    6. What was excised scores, earns and decides nothing. It stays spent, numbered and tried, so that it is neither
+       paid back nor proposed again. A candidate whose verdict was excised, though it stands, is open once more.
 
 Data flow: journal -> `apply` -> `engine.next_step`, `proposing`, `contest`.
 """
@@ -52,7 +54,7 @@ class Member(Struct):
 
     `scores` is by seed, under the comparability key in force; `shelf` keeps those of other keys. `forked` tells
     that some of them were measured in a forked process, `fresh` holds what fresh ones have measured again, and
-    `recheck_fault` says what came out differently.
+    `recheck_fault` says what came out differently. One that was `excised` has no scores.
     """
 
     event: str
@@ -67,6 +69,7 @@ class Member(Struct):
     forked: bool = False
     fresh: dict[int, float] = {}
     recheck_fault: str = ""
+    excised: bool = False
 
     @property
     def mean(self) -> float:
@@ -75,7 +78,12 @@ class Member(Struct):
 
 
 class SearchState:
-    """Fold of one study."""
+    """Fold of one study. `open` holds the candidates without a verdict, in order of proposal."""
+
+    folds = (
+        *(StudyConfigured, RunStarted, CandidateProposed, TrialStarted, TrialFinished, TrialCancelled),
+        *(NoiseMeasured, VerdictReached, PhaseSwitched),
+    )
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -99,7 +107,7 @@ class SearchState:
         self._floors: dict[str, tuple[NoiseMeasured | None, NoiseFloor | None]] = {}
         self.baseline: Member | None = None
         self.incumbent: Member | None = None
-        self.challenger: Member | None = None
+        self.open: dict[str, Member] = {}
         self.promoted: list[Member] = []
         self.baseline_fault = ""
         self._bound: float | None = None
@@ -114,6 +122,11 @@ class SearchState:
         if self.settings is None:
             raise LookupError("the study has not been configured")
         return self.settings
+
+    @property
+    def challenger(self) -> Member | None:
+        """The candidate whose contest is to be decided next; None when all have a verdict."""
+        return next(iter(self.open.values()), None)
 
     def implausibility(self, member: Member) -> str:
         """Return why a candidate is in quarantine, "" where it is not.
@@ -169,6 +182,39 @@ class SearchState:
             case PhaseSwitched() as body:
                 self.governor.switch(body)
 
+    def apply_withdrawn(self, event: Event, excision: str) -> None:
+        """Take one more event that was excised: what it cost and what was looked at stays, its result does not."""
+        self.budget.apply_withdrawn(event, excision)
+        match event.body:
+            case CandidateProposed() as body:
+                self._propose_excised(event, body)
+            case TrialStarted() as body:
+                self.trials += 1
+                self.in_flight[event.id] = body
+            case TrialFinished() as body:
+                self._finish_excised(event, body)
+            case VerdictReached() as body:
+                self.contests += bool(body.figures)  # the chance of a false promotion that it used up stays used
+                self.governor.settle(promoted=False)
+
+    def _propose_excised(self, event: Event, body: CandidateProposed) -> None:
+        """Remember an excised candidate, so that its like is not proposed again and the next one has its own chance."""
+        member = Member(event=event.id, number=len(self.members), body=body, excised=True)
+        self.members[event.id] = member
+        self.forms.setdefault(body.normal_form, event.id)
+        self.recent = [*self.recent, member][-RECENT_SIZE:]
+        if body.parents:
+            self.governor.propose(body.novelty or 0.0)
+
+    def _finish_excised(self, event: Event, body: TrialFinished) -> None:
+        started = self.in_flight.pop(body.started, None)
+        self.started.pop(body.started, None)  # its seed has not been run
+        member = self.members.get(started.proposed) if started else None
+        if member is not None and member.excised and body.comparability_key == self.key:
+            if not member.evidence:  # the first time: its point led nowhere
+                self._try(member, None)
+            member.evidence.append(event.id)
+
     def _start(self, event: Event, body: TrialStarted) -> None:
         self.trials += 1
         self.in_flight[event.id] = body
@@ -184,7 +230,7 @@ class SearchState:
         if not body.parents and self.baseline is None:
             self.baseline = self.incumbent = member
             return
-        self.challenger = member
+        self.open[event.id] = member
         novelty = body.novelty or 0.0
         self.credit.propose(body.hypothesis.operator, novelty)
         self.governor.propose(novelty)
@@ -260,6 +306,8 @@ class SearchState:
 
     def _recheck(self, event: Event, member: Member, seed: int, body: TrialFinished) -> None:
         """Compare a fresh run with the one that it repeats."""
+        if not member.scores:
+            return  # what it repeats was excised
         member.evidence.append(event.id)
         if body.failure is not None:
             member.recheck_fault = f"a fresh process failed: {body.failure.reason}: {body.failure.message}"
@@ -282,23 +330,25 @@ class SearchState:
 
     def _remember(self, member: Member) -> None:
         """Give the operator its point and score, and keep a good candidate as a possible parent."""
-        body = member.body
         bad = member.failure or member.violation or self.implausibility(member)
         score = None if bad else member.mean
-        tried = Tried(space=body.space, coordinates=body.coordinates, score=score)
-        self.tried.setdefault(body.hypothesis.operator, []).append(tried)
+        self._try(member, score)
         if score is not None:
             bisect.insort(self.pool, member, key=self._place)
             del self.pool[POOL_SIZE:]
+
+    def _try(self, member: Member, score: float | None) -> None:
+        body = member.body
+        tried = Tried(space=body.space, coordinates=body.coordinates, score=score)
+        self.tried.setdefault(body.hypothesis.operator, []).append(tried)
 
     def _judge(self, body: VerdictReached) -> None:
         member = self.members.get(body.candidate)
         if member is None:
             return
         member.verdict = body.verdict
-        if body.verdict == "implausible" and member is not self.challenger:
+        if self.open.pop(member.event, None) is None and body.verdict == "implausible":
             return
-        self.challenger = None
         if member.scores and body.verdict != "implausible":
             self.contests += 1
             self._pool_noise(member, promoted=body.verdict == "promoted")

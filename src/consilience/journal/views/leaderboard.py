@@ -78,7 +78,9 @@ class _Standing:
 
 
 class LeaderboardView:
-    """Fold of scores by comparability key and candidate."""
+    """Fold of scores by comparability key and candidate. What was excised it never sees."""
+
+    folds = (StudyConfigured, CandidateProposed, TrialStarted, TrialFinished, NoiseMeasured, VerdictReached)
 
     def __init__(self, objective: Objective, constraints: tuple[Constraint, ...] = ()) -> None:
         self._objective = objective

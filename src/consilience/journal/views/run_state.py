@@ -22,7 +22,15 @@ from consilience.core.ports import Phase
 
 
 class RunStateView:
-    """Fold of runs and trials in flight."""
+    """Fold of runs and trials in flight.
+
+    An excised trial was started and ended like any other; among `outcomes` it counts as ``excised``.
+    """
+
+    folds = (
+        *(StudyConfigured, RunStarted, RunEnded, PhaseSwitched, EpochClosed),
+        *(TrialStarted, TrialFinished, TrialCancelled),
+    )
 
     def __init__(self) -> None:
         self.study_event = ""
@@ -51,6 +59,14 @@ class RunStateView:
             self.phase = body.phase
         elif isinstance(body, EpochClosed):
             self.epoch = max(self.epoch, body.epoch)
+        else:
+            self._apply_trial(event)
+
+    def apply_withdrawn(self, event: Event, excision: str) -> None:  # noqa: ARG002  a view's signature
+        """Take one more event that was excised."""
+        if isinstance(event.body, TrialFinished):
+            self.in_flight.pop(event.body.started, None)
+            self.outcomes["excised"] += 1
         else:
             self._apply_trial(event)
 

@@ -3,6 +3,7 @@
 Rules:
     1. Failures are rows like any other, with their reason; a failed trial has no score.
     2. Foreign records are kept apart from own trials.
+    3. An excised trial stays a row, marked so; an excised verdict or record is none.
 
 Data flow: candidate.*, trial.*, verdict.*, record.* -> here -> `log`, `show`, `export`, `study.trials`.
 """
@@ -28,7 +29,7 @@ from consilience.core.outcome import Failure, Isolation, Resources
 class TrialRow(Struct, frozen=True, kw_only=True):
     """One trial as people see it. Event ids are those of the events behind the row.
 
-    `status` is running, ok, failed, interrupted or cancelled.
+    `status` is running, ok, failed, interrupted, cancelled or excised; `excised` names the `result.excised` event.
     """
 
     number: int
@@ -50,6 +51,7 @@ class TrialRow(Struct, frozen=True, kw_only=True):
     log: str = ""
     feedback: str = ""
     at: int = 0
+    excised: str = ""
 
 
 class VerdictRow(Struct, frozen=True, kw_only=True):
@@ -68,6 +70,8 @@ class RecordRow(Struct, frozen=True, kw_only=True):
 
 class TrialsView:
     """Fold of trials, candidates and verdicts."""
+
+    folds = (CandidateProposed, TrialStarted, TrialFinished, TrialCancelled, VerdictReached, RecordImported)
 
     def __init__(self) -> None:
         self.candidates: dict[str, CandidateProposed] = {}
@@ -90,6 +94,22 @@ class TrialsView:
             self.verdicts[body.candidate] = VerdictRow(event=event.id, body=body)
         elif isinstance(body, RecordImported):
             self.records.append(RecordRow(event=event.id, body=body))
+
+    def apply_withdrawn(self, event: Event, excision: str) -> None:
+        """Take one more event that was excised."""
+        body = event.body
+        if isinstance(body, CandidateProposed):
+            self.candidates[event.id] = body
+        elif isinstance(body, TrialStarted):
+            self._start(event, body)
+            self._mark(event.id, excision)
+        elif isinstance(body, TrialFinished):
+            self._finish(event, body)
+            self._mark(body.started, excision)
+
+    def _mark(self, started: str, excision: str) -> None:
+        if started in self.rows:
+            self.rows[started] = replace(self.rows[started], status="excised", excised=excision)
 
     def _start(self, event: Event, body: TrialStarted) -> None:
         candidate = self.candidates.get(body.proposed)

@@ -1,0 +1,71 @@
+"""The fold that knows of excision: views get events that stand, and are told of those that were withdrawn.
+
+Rules:
+    1. A view that does nothing about withdrawn events never sees them. One that has `apply_withdrawn` is told:
+       what was spent, numbered or tried stays so, though the result no longer counts.
+    2. An event that rests on withdrawn ones is withdrawn as it comes: one look at its references, none where
+       nothing was excised.
+    3. A new excision, or one taken back, changes what came before: the fold is then `stale`, and is to be made
+       again from the first event.
+
+Data flow: events in canonical order + Excisions -> `fold_standing` -> views; Journal.append -> StandingFold -> views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol, runtime_checkable
+
+from consilience.core.bodies_journal import ExcisionWithdrawn, ResultExcised
+from consilience.core.events import Event
+from consilience.journal.excision import NO_EXCISIONS, Excisions, rests_on
+
+
+class Folded(Protocol):
+    """**Protocol:** a view (`journal.journal.View`)."""
+
+    def apply(self, event: Event) -> None:
+        """Take one more event that stands."""
+
+
+@runtime_checkable
+class FoldedWithdrawn(Protocol):
+    """**Protocol:** a view that withdrawn events leave something in."""
+
+    def apply_withdrawn(self, event: Event, excision: str) -> None:
+        """Take one more event that the `result.excised` event of this id withdrew."""
+
+
+class StandingFold:
+    """Views behind excision. It is itself a view, to be followed by a journal."""
+
+    def __init__(self, views: Sequence[Folded], excisions: Excisions = NO_EXCISIONS) -> None:
+        self.views = tuple(views)
+        self.stale = False
+        self._withdrawn = dict(excisions.withdrawn)
+        self._told = tuple(view for view in self.views if isinstance(view, FoldedWithdrawn))
+
+    def apply(self, event: Event) -> None:
+        """Take one more event, in canonical order."""
+        excision = self._withdrawn_by(event) if self._withdrawn else ""
+        if excision:
+            self._withdrawn[event.id] = excision
+            for told in self._told:
+                told.apply_withdrawn(event, excision)
+            return
+        self.stale |= isinstance(event.body, ResultExcised | ExcisionWithdrawn)
+        for view in self.views:
+            view.apply(event)
+
+    def _withdrawn_by(self, event: Event) -> str:
+        mine = self._withdrawn.get(event.id)
+        return mine or next((self._withdrawn[name] for name in rests_on(event) if name in self._withdrawn), "")
+
+
+def fold_standing(views: Sequence[Folded], events: Iterable[Event], excisions: Excisions) -> StandingFold:
+    """Fold events into new views, and return the fold to go on with. It is not stale: the excisions are known."""
+    made = StandingFold(views, excisions)
+    for event in events:
+        made.apply(event)
+    made.stale = False
+    return made
