@@ -9,6 +9,7 @@ Data flow: state folder -> JournalReader -> views -> `node.reports`, `export`, `
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,6 +19,7 @@ import msgspec
 from consilience.core.artifact import Artifact, read_artifact
 from consilience.core.bodies import HiveFounded
 from consilience.core.errors import NotFoundError
+from consilience.core.events import Event
 from consilience.core.problem import Problem
 from consilience.identity.keys import EnvelopeVerifier
 from consilience.journal.excision import excisions_of
@@ -59,18 +61,27 @@ class StudyReader:
         self.journal = journal
         self.hive = hive
         self.problem = msgspec.json.decode(journal.blob(genesis.specification), type=Problem)
+        self._fold(journal.events(hive, to=to))
+
+    def _fold(self, events: list[Event]) -> None:
         self.trials = TrialsView()
         self.board = LeaderboardView(self.problem.objective, self.problem.constraints)
         self.lineage = LineageView()
         self.budget = BudgetView()
         self.run_state = RunStateView()
         self.search = SearchState(self.problem)
-        self.events = journal.events(hive, to=to)
-        self.excisions = excisions_of(self.events)
+        self.events = events
+        self.excisions = excisions_of(events)
         views: tuple[View, ...] = (
             self.trials, self.board, self.lineage, self.budget, self.run_state, self.search,
         )  # fmt: skip
-        fold_standing(views, self.events, self.excisions)
+        fold_standing(views, events, self.excisions)
+
+    def supposing(self, event: Event) -> Self:
+        """Return a reader of the study as it would be with one more event; it shares this one's journal."""
+        other = copy(self)
+        other._fold([*self.events, event])  # noqa: SLF001  its own kind
+        return other
 
     @classmethod
     def open(cls, state: Path, problem: str = "", to: int | None = None) -> StudyReader:
@@ -111,7 +122,7 @@ class StudyReader:
         """
         rows = list(self.trials.rows.values())
         found = [row for row in rows if name.isdecimal() and row.number == int(name)]
-        if not found and not _is_number(name):
+        if not found and not is_number(name):
             found = [row for row in rows if name and _has_id(row, name)]
         if not found or len({row.proposed_event for row in found}) > 1:
             number = len({row.proposed_event for row in found})
@@ -155,7 +166,7 @@ def _find_hive(journal: JournalReader, state: Path, problem: str) -> tuple[str, 
     return fitting[-1]
 
 
-def _is_number(name: str) -> bool:
+def is_number(name: str) -> bool:
     """Tell whether a name can only be meant as a trial's number: ids are shown longer than numbers ever grow."""
     return name.isdecimal() and len(name) < _SHORTEST_ID_OF_DIGITS
 

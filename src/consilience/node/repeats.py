@@ -31,6 +31,7 @@ class Repeat(Struct, frozen=True, kw_only=True):
         before, after: failure's reason of each, "" for a score.
         metrics: each metric compared; empty where one of the two failed.
         environment: one line for each difference of environment.
+        events: the `trial.finished` events of both.
     """
 
     trial: int
@@ -43,11 +44,14 @@ class Repeat(Struct, frozen=True, kw_only=True):
     after: str
     metrics: list[Compared]
     environment: list[str]
+    events: tuple[str, str]
 
 
 def repeats(reader: StudyReader, proposed: str) -> list[Repeat]:
     """Return the finished re-runs of one candidate, in order."""
-    rows = [row for row in reader.trials.rows.values() if row.proposed_event == proposed and row.finished_event]
+    everything = proposed in reader.excisions.withdrawn  # then re-runs are evidence about what was withdrawn
+    mine = (row for row in reader.trials.rows.values() if row.proposed_event == proposed and row.finished_event)
+    rows = [row for row in mine if everything or not row.excised]
     originals: dict[int, TrialRow] = {}
     for row in rows:
         if row.purpose not in ASIDE:
@@ -62,7 +66,8 @@ def floors_of(reader: StudyReader, key: str) -> dict[str, NoiseFloor]:
     The objective's is the one that was measured for promotion; with a declared determinism, so are all others.
     """
     finished = {row.finished_event: row for row in reader.trials.rows.values() if row.comparability_key == key}
-    measured = [event.body for event in reader.events if isinstance(event.body, NoiseMeasured)]
+    standing = (event for event in reader.events if event.id not in reader.excisions.withdrawn)
+    measured = [event.body for event in standing if isinstance(event.body, NoiseMeasured)]
     found = next((body for body in reversed(measured) if body.trials and body.trials[0] in finished), None)
     if found is None:
         return {}
@@ -109,6 +114,7 @@ def _repeat(reader: StudyReader, before: TrialRow, after: TrialRow) -> Repeat:
         after=new,
         metrics=compared,
         environment=_differences(reader, before, after),
+        events=(before.finished_event, after.finished_event),
     )
 
 

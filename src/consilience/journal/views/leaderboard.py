@@ -45,6 +45,7 @@ class BoardRow(Struct, frozen=True, kw_only=True):
         trial: its first trial.
         bound: the worse end of the interval around `mean`.
         isolation: the weakest that any of its runs had.
+        events: the candidate, its outcomes and its verdict. The bound also rests on the noise floor in force.
         implausible: why it is in quarantine; "" where it is not.
     """
 
@@ -66,14 +67,14 @@ class BoardRow(Struct, frozen=True, kw_only=True):
 class _Standing:
     """What one candidate has gathered under one key."""
 
-    def __init__(self, candidate: CandidateProposed) -> None:
+    def __init__(self, candidate: CandidateProposed, proposed: str) -> None:
         self.candidate = candidate
         self.trial = -1
         self.scores: list[float] = []
         self.failures = 0
         self.violates = False
         self.verdict = ""
-        self.events: list[str] = []
+        self.events = [proposed]
         self.isolation: Isolation | None = None
 
 
@@ -132,7 +133,8 @@ class LeaderboardView:
         candidate = self._candidates.get(started.proposed) if started else None
         if started is None or candidate is None or started.purpose in ASIDE:
             return
-        standing = self._keys[body.comparability_key].setdefault(started.proposed, _Standing(candidate))
+        standings = self._keys[body.comparability_key]
+        standing = standings.setdefault(started.proposed, _Standing(candidate, started.proposed))
         standing.trial = started.number if standing.trial < 0 else standing.trial
         standing.events.append(event.id)
         standing.isolation = weaker(standing.isolation, body.isolation) if standing.isolation else body.isolation
