@@ -100,7 +100,7 @@ def standing(state: SearchState) -> dict[str, Any]:
     return {
         "members": [(m.event, m.scores, m.verdict, m.evidence, m.failure) for m in members],
         "pool": [member.event for member in state.pool],
-        "incumbent": state.incumbent and state.incumbent.event,
+        "incumbent": state.incumbent.event if state.incumbent else None,
         "noise": state.noise,
         "credit": structs.astuple(state.credit.of("next-number")),
         "open": sorted(state.open),

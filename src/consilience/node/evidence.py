@@ -26,7 +26,7 @@ from consilience.core.bodies_journal import ExcisionWithdrawn, ResultExcised
 from consilience.journal.views.budget import BudgetView
 from consilience.journal.views.trials import TrialRow
 from consilience.node.reading import StudyReader
-from consilience.search.state import Member
+from consilience.search.member import Member
 
 Behind = dict[str, tuple[str, ...]]
 

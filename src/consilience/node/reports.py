@@ -23,7 +23,7 @@ from consilience.journal.views.trials import TrialRow, VerdictRow
 from consilience.node.evidence import behind_summary, behind_trial, events_of, only
 from consilience.node.reading import StudyReader
 from consilience.node.repeats import Repeat, repeats
-from consilience.search.state import Member
+from consilience.search.member import Member
 
 
 class ExcisedRow(Struct, frozen=True, kw_only=True):
@@ -51,8 +51,8 @@ class BoardReport(Struct, frozen=True, kw_only=True):
     rankings: dict[str, list[BoardRow]]
     quarantined: dict[str, list[BoardRow]]
     records: list[RecordImported]
-    excised: list[ExcisedRow]
-    behind: dict[str, tuple[str, ...]]
+    excised: list[ExcisedRow] = []
+    behind: dict[str, tuple[str, ...]] = {}
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -83,8 +83,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     wall_ms: int
     cpu_ms: int
     events: int
-    excised: int
-    behind: dict[str, tuple[str, ...]]
+    excised: int = 0
+    behind: dict[str, tuple[str, ...]] = {}
 
 
 class TrialReport(Struct, frozen=True, kw_only=True):
@@ -103,7 +103,7 @@ class TrialReport(Struct, frozen=True, kw_only=True):
     line: list[int]
     log: str
     feedback: str
-    behind: dict[str, tuple[str, ...]]
+    behind: dict[str, tuple[str, ...]] = {}
     excised: str = ""
     repeats: list[Repeat] = []
 

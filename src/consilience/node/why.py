@@ -23,8 +23,8 @@ from consilience.journal.views.trials import TrialRow
 from consilience.node.evidence import behind_spending, events_of
 from consilience.node.reading import StudyReader
 from consilience.node.telling import Told, tell, tell_spending
+from consilience.search.member import Member
 from consilience.search.noise import moments
-from consilience.search.state import Member
 
 _NOT_YET = {
     "balance": "there is no ledger yet, so nobody has a balance",

@@ -23,8 +23,9 @@ from msgspec.structs import replace
 from consilience.core.bodies import VerdictName, VerdictReached
 from consilience.core.chance import panel_seed
 from consilience.core.study import Autonomy
+from consilience.search.member import Member
 from consilience.search.recheck import recheck_seeds
-from consilience.search.state import Member, SearchState
+from consilience.search.state import SearchState
 from consilience.search.statistics import Evidence, Judgement, PromotionRule, contest_level, judge
 
 # Repeats that must agree before a study may believe that its evaluator is deterministic. If one artifact's

@@ -15,10 +15,8 @@ Data flow: journal -> `apply` -> `engine.next_step`, `proposing`, `contest`.
 from __future__ import annotations
 
 import bisect
-import math
 from collections.abc import Iterable
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from consilience.core.bodies import (
@@ -42,39 +40,12 @@ from consilience.core.study import StudySettings
 from consilience.journal.views.budget import BudgetView
 from consilience.search.credit import REWARD_FAILED, REWARD_IDLE, REWARD_NEAR, REWARD_PROMOTED, REWARD_RAN, CreditBook
 from consilience.search.governor import Governor
-from consilience.search.noise import NoiseFloor, moments, pool
+from consilience.search.member import Member
+from consilience.search.noise import NoiseFloor, pool
 from consilience.search.recheck import recheck_fault
 
 POOL_SIZE = 12  # good candidates kept at hand as parents; lineage itself is in the journal
 RECENT_SIZE = 6  # latest candidates that novelty is measured against, beside the parents
-
-
-class Member(Struct):
-    """A candidate of this study with what is known of it.
-
-    `scores` is by seed, under the comparability key in force; `shelf` keeps those of other keys. `forked` tells
-    that some of them were measured in a forked process, `fresh` holds what fresh ones have measured again, and
-    `recheck_fault` says what came out differently. One that was `excised` has no scores.
-    """
-
-    event: str
-    number: int
-    body: CandidateProposed
-    scores: dict[int, float] = {}
-    shelf: dict[str, dict[int, float]] = {}
-    evidence: list[str] = []
-    failure: str = ""
-    violation: str = ""
-    verdict: str = ""
-    forked: bool = False
-    fresh: dict[int, float] = {}
-    recheck_fault: str = ""
-    excised: bool = False
-
-    @property
-    def mean(self) -> float:
-        """Mean score over its seeds; NaN before it has one."""
-        return moments(tuple(self.scores.values()))[0] if self.scores else math.nan
 
 
 class SearchState:
@@ -263,9 +234,16 @@ class SearchState:
             self._crown()
 
     def _crown(self) -> None:
-        """Let the last promoted candidate that is plausible be the incumbent; at first the baseline."""
-        plausible = (member for member in reversed(self.promoted) if not self.implausibility(member))
-        self.incumbent = next(plausible, self.baseline)
+        """Let the promoted and plausible candidate that none was promoted over be the incumbent; else the baseline.
+
+        There are several only where an excision came or went between promotions: the best of them, then, or the
+        last where none has a score under this key.
+        """
+        plausible = [member for member in self.promoted if not self.implausibility(member)]
+        beaten = {member.over for member in plausible}
+        heads = [member for member in reversed(plausible) if member.event not in beaten]
+        scored = [member for member in heads if member.scores]
+        self.incumbent = min(scored, key=self._place) if scored else next(iter(heads), self.baseline)
 
     def _quarantine(self, member: Member) -> None:
         """Take a candidate that turned out implausible out of everything that is built on."""
@@ -355,10 +333,17 @@ class SearchState:
             self.credit.earning(member.body.hypothesis.operator).add_gain(body.figures.get("gain", 0.0))
         promoted = body.verdict == "promoted"
         if promoted:
-            self.promoted.append(member)
-            self._crown()
+            self._promote(member, body.incumbent)
         self.governor.settle(promoted=promoted)
         self.credit.settle(member.body.hypothesis.operator, _reward(member, body))
+
+    def _promote(self, member: Member, incumbent: str) -> None:
+        member.over = incumbent
+        self.promoted.append(member)
+        if self.incumbent is not None and self.incumbent.event == incumbent and not self.implausibility(member):
+            self.incumbent = member
+        else:
+            self._crown()
 
     def _pool_noise(self, member: Member, *, promoted: bool) -> None:
         """Sharpen the noise floor by the replicates of what was promoted, unless the evaluator is declared exact.
