@@ -8,14 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 from msgspec.structs import replace
+from number_studies import PROBLEM, more, plain, study, with_a_cheat
 
-from consilience.core.artifact import Artifact
 from consilience.core.bodies import CandidateProposed, NoiseMeasured, TrialFinished, VerdictReached
 from consilience.core.events import Event
-from consilience.core.hypothesis import Hypothesis, Proposal
-from consilience.core.ports import ProposalView
-from consilience.core.problem import EvaluatorSpec, Objective, Parameter, Problem, Surface
-from consilience.core.study import Budget, Policy, StudySettings
 from consilience.journal.excision import descendants, excision_digest, excisions_of, results_below
 from consilience.journal.kinds import BY_NAME
 from consilience.journal.order import canonical_order
@@ -28,56 +24,7 @@ from consilience.journal.views.trials import TrialsView
 from consilience.search.state import SearchState
 from consilience.testing.memory_study import MemoryStudy
 
-PROBLEM = Problem(
-    name="numbers",
-    goal="",
-    objective=Objective(metric="score", direction="maximize"),
-    surface=Surface(parameters=(Parameter(name="number", type="integer", default=0, low=0, high=10**6),)),
-    evaluator=EvaluatorSpec(kind="function"),
-)
-POLICY = Policy(maximum_pairs=8, baseline_seeds=3)
 RESULTS = st.sampled_from((CandidateProposed, TrialFinished, NoiseMeasured, VerdictReached))
-
-
-class Numbers:
-    operator = "next-number"
-
-    def applies(self, view: ProposalView) -> bool:
-        return True
-
-    def propose(self, view: ProposalView, stream: random.Random) -> Proposal:
-        artifact = view.parent.artifact.with_parameters({"number": stream.randrange(1, 60)})
-        hypothesis = Hypothesis(operator=self.operator, target="number", change="another", reason="test")
-        return Proposal(artifact=artifact, hypothesis=hypothesis, parents=(view.parent.candidate,))
-
-
-def gauss(artifact: Artifact, seed: int) -> float:
-    number = int(artifact.parameters["number"])
-    return random.Random(f"{number}").gauss(0.0, 2.0) + random.Random(f"{number} {seed}").gauss(0.0, 0.3)
-
-
-def study(seed: int, trials: int = 40) -> MemoryStudy:
-    configured = StudySettings(budget=Budget(trials=trials), seed=seed, policy=POLICY)
-    made = MemoryStudy(PROBLEM, Artifact(parameters={"number": 0}), configured, (Numbers(),), gauss)
-    made.run()
-    return made
-
-
-def more(made: MemoryStudy, trials: int) -> None:
-    made.configure(StudySettings(budget=Budget(trials=trials), seed=made.state.study.seed, policy=POLICY))
-
-
-def plain(value: Any) -> Any:
-    """Return a view, private fields included, as plain values."""
-    if hasattr(value, "__struct_fields__"):
-        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
-    if isinstance(value, dict):
-        return {str(name): plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if hasattr(value, "__dict__"):
-        return {name: plain(item) for name, item in vars(value).items()}
-    return repr(value)
 
 
 def fold_all(events: Sequence[Event]) -> list[Any]:
@@ -220,3 +167,39 @@ def test_a_rerun_of_an_excised_candidate_is_paid_for_and_counts_for_nothing() ->
     assert not made.state.in_flight
     assert not made.state.budget.reserved
     assert {again.id, made.events[-1].id} <= excisions_of(made.events).withdrawn.keys()
+
+
+def test_what_came_back_is_the_incumbent_again_where_it_is_better() -> None:
+    """Work between an excision and its taking back promotes others; the better of the two heads wins."""
+    made = study(11, trials=60)
+    best = made.state.incumbent
+    assert best is not None
+    assert len(made.state.promoted) > 1, "a study with a story"
+    mean = best.mean
+    excision = made.excise(made.state.promoted[0].event)
+    more(made, 90)
+    made.run()
+    assert made.state.incumbent is not None
+    assert made.state.incumbent.event != best.event
+    between = made.state.incumbent.mean
+    made.take_back(excision.id)
+    assert made.state.incumbent is not None
+    assert made.state.incumbent.mean == max(mean, between)
+
+
+def test_a_candidate_that_lost_to_a_cheat_is_judged_again() -> None:
+    made = study(11, trials=60, score=with_a_cheat)
+    lost = [e for e in made.events if isinstance(e.body, VerdictReached) and e.body.verdict == "discarded"]
+    cheat = next(member for member in made.state.promoted if member.mean > 40.0)
+    made.excise(cheat.event)
+    withdrawn = excisions_of(made.events).withdrawn
+    again = [e.body.candidate for e in lost if e.id in withdrawn and e.body.candidate not in withdrawn]
+    assert again, "somebody lost to it"
+    assert set(again) <= set(made.state.open), "those that lost to it, and what beat only it"
+    more(made, 200)
+    made.run()
+    judged = {
+        e.body.candidate for e in made.events[-400:] if isinstance(e.body, VerdictReached) and e.id not in withdrawn
+    }
+    assert set(again) <= judged
+    assert not made.state.open
