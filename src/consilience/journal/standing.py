@@ -39,11 +39,19 @@ class FoldedWithdrawn(Protocol):
 class StandingFold:
     """Views behind excision. It is itself a view, to be followed by a journal."""
 
-    def __init__(self, views: Sequence[Folded], excisions: Excisions = NO_EXCISIONS) -> None:
+    stale = False
+
+    def __init__(self, views: Sequence[Folded]) -> None:
+        self.restart(views, (), NO_EXCISIONS)
+
+    def restart(self, views: Sequence[Folded], events: Iterable[Event], excisions: Excisions) -> None:
+        """Fold all events into new views. It is not stale then: the excisions among them are known."""
         self.views = tuple(views)
-        self.stale = False
         self._withdrawn = dict(excisions.withdrawn)
         self._told = tuple(view for view in self.views if isinstance(view, FoldedWithdrawn))
+        for event in events:
+            self.apply(event)
+        self.stale = False
 
     def apply(self, event: Event) -> None:
         """Take one more event, in canonical order."""
@@ -63,9 +71,7 @@ class StandingFold:
 
 
 def fold_standing(views: Sequence[Folded], events: Iterable[Event], excisions: Excisions) -> StandingFold:
-    """Fold events into new views, and return the fold to go on with. It is not stale: the excisions are known."""
-    made = StandingFold(views, excisions)
-    for event in events:
-        made.apply(event)
-    made.stale = False
+    """Fold events into new views, and return the fold to go on with."""
+    made = StandingFold(())
+    made.restart(views, events, excisions)
     return made

@@ -67,7 +67,7 @@ def trial_record(reader: StudyReader, row: TrialRow) -> dict[str, Any]:
         "purpose": row.purpose,
         "seed": row.seed,
         "status": row.status,
-        "score": row.metrics.get(reader.problem.objective.metric),
+        "score": None if row.excised else row.metrics.get(reader.problem.objective.metric),
         "reason": row.failure.reason if row.failure else None,
         "message": row.failure.message if row.failure else None,
         "verdict": verdict.body.verdict if verdict else None,

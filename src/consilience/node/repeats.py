@@ -49,11 +49,9 @@ class Repeat(Struct, frozen=True, kw_only=True):
 
 def repeats(reader: StudyReader, proposed: str) -> list[Repeat]:
     """Return the finished re-runs of one candidate, in order."""
-    everything = proposed in reader.excisions.withdrawn  # then re-runs are evidence about what was withdrawn
-    mine = (row for row in reader.trials.rows.values() if row.proposed_event == proposed and row.finished_event)
-    rows = [row for row in mine if everything or not row.excised]
+    rows = [row for row in reader.trials.rows.values() if row.proposed_event == proposed and row.finished_event]
     originals: dict[int, TrialRow] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: bool(row.excised)):  # an excised one only where no other was run
         if row.purpose not in ASIDE:
             originals.setdefault(row.seed, row)
     reruns = [row for row in rows if row.purpose == "rerun" and row.seed in originals]

@@ -24,9 +24,9 @@ from consilience.core.ports import Clock, LoadedProblem, Proposer
 from consilience.core.problem import problem_id
 from consilience.core.study import Policy, Spend, StudySettings
 from consilience.identity.keystore import load_or_create
-from consilience.journal.excision import NO_EXCISIONS, excisions_of
+from consilience.journal.excision import excisions_of
 from consilience.journal.journal import Journal, View
-from consilience.journal.standing import fold_standing
+from consilience.journal.standing import StandingFold
 from consilience.journal.views.run_state import RunStateView
 from consilience.journal.views.trials import TrialsView
 from consilience.node.places import UserPlaces, hide_from_git, state_folder
@@ -54,7 +54,7 @@ class Session:
         self.read_artifact = lru_cache(maxsize=_ARTIFACT_CACHE)(self._read_artifact)
         self._unseen: list[Event] = []
         self._hive = ""
-        self._fold = fold_standing(self._views(), (), NO_EXCISIONS)
+        self._fold = StandingFold(self._views())
 
     @classmethod
     def open(
@@ -103,7 +103,6 @@ class Session:
     def append(self, body: Any) -> Event:
         """Sign and fold one event; it is shown to observers by the next `commit`."""
         event = self.journal.append(body)
-        self._fold.apply(event)
         self._unseen.append(event)
         return event
 
@@ -144,13 +143,14 @@ class Session:
         hive = self.journal.hive_of(identifier)
         self._hive = hive or Journal.new_hive()
         self._refold(self.journal.enter(self._hive, marks))
+        self.journal.follow(self._fold)
         if hive is None:
             self.append(self._genesis(identifier, did, policy))
 
     def _refold(self, events: list[Event]) -> None:
         """Make the views anew from all events."""
         self.state, self.run_state, self.trials = SearchState(self.loaded.problem), RunStateView(), TrialsView()
-        self._fold = fold_standing(self._views(), events, excisions_of(events))
+        self._fold.restart(self._views(), events, excisions_of(events))
 
     def _views(self) -> tuple[View, ...]:
         return (self.state, self.run_state, self.trials)

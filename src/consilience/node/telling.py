@@ -98,7 +98,7 @@ def _candidate(reader: StudyReader, event: Event, about: Sequence[Event]) -> Tol
     told = _told(reader, event)
     started = {e.id for e in about if isinstance(e.body, TrialStarted)}
     started |= {e.body.started for e in about if isinstance(e.body, _ENDS)}
-    rows = [row for name, row in reader.trials.rows.items() if name in started]
+    rows = [reader.trials.rows[name] for name in started if name in reader.trials.rows]
     trials = [_trial(row, about) for row in sorted(rows, key=lambda row: row.number)]
     verdicts = [_told(reader, e) for e in about if isinstance(e.body, VerdictReached)]
     return msgspec.structs.replace(told, below=(*trials, *verdicts))

@@ -22,7 +22,7 @@ from consilience.core.problem import Problem, problem_id
 from consilience.core.study import Spend, StudySettings
 from consilience.journal.excision import excisions_of
 from consilience.journal.feed import FeedHead, advance, next_payload, read_event
-from consilience.journal.standing import StandingFold, fold_standing
+from consilience.journal.standing import StandingFold
 from consilience.search.engine import ProposeBaseline, Record, RunTrial, Stop, next_step
 from consilience.search.proposing import Offer, propose_baseline, propose_next
 from consilience.search.state import SearchState
@@ -128,7 +128,7 @@ class MemoryStudy:
 
     def _refold(self) -> None:
         self.state = SearchState(self.state.problem)
-        self._fold = fold_standing((self.state,), self.events, excisions_of(self.events))
+        self._fold.restart((self.state,), self.events, excisions_of(self.events))
 
 
 def _finished(started: str, metrics: dict[str, float], isolation: Isolation) -> TrialFinished:
