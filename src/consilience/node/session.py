@@ -111,10 +111,14 @@ class Session:
         self.journal.commit()
         unseen, self._unseen = self._unseen, []
         if self._fold.stale:
-            self._refold(self.journal.events(self._hive))
+            self.refold()
         for event in unseen:
             for observer in self.observers:
                 observer(event)
+
+    def refold(self) -> None:
+        """Make the views anew from the journal: after an excision, or when events of other feeds were taken in."""
+        self._refold(self.journal.events(self._hive))
 
     def offer(self, offer: Offer) -> Event:
         """Record a candidate and keep its artifact."""

@@ -82,7 +82,7 @@ def _mark(event: Event, excisions: Excisions) -> str:
     if excised is not None:
         return f"[EXCISED by {excised.event[:10]}: {one_line(excised.reason, 40)}] "
     if stated is not None and not stated.in_force:
-        return f"[NO EFFECT: {stated.refused or 'taken back'}] "
+        return f"[NO EFFECT: {one_line(stated.refused or 'taken back', 120)}] "
     return ""
 
 

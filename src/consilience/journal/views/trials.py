@@ -78,6 +78,7 @@ class TrialsView:
         self.rows: dict[str, TrialRow] = {}
         self.verdicts: dict[str, VerdictRow] = {}
         self.records: list[RecordRow] = []
+        self.imported: dict[str, str] = {}  # sources with their first event, so that none is taken in twice
 
     def apply(self, event: Event) -> None:
         """Take one more event."""
@@ -93,6 +94,7 @@ class TrialsView:
         elif isinstance(body, VerdictReached):
             self.verdicts[body.candidate] = VerdictRow(event=event.id, body=body)
         elif isinstance(body, RecordImported):
+            self.imported.setdefault(body.source, event.id)
             self.records.append(RecordRow(event=event.id, body=body))
 
     def apply_withdrawn(self, event: Event, excision: str) -> None:
@@ -106,6 +108,8 @@ class TrialsView:
         elif isinstance(body, TrialFinished):
             self._finish(event, body)
             self._mark(body.started, excision)
+        elif isinstance(body, RecordImported):
+            self.imported.setdefault(body.source, event.id)
 
     def _mark(self, started: str, excision: str) -> None:
         if started in self.rows:
