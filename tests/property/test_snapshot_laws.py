@@ -21,12 +21,13 @@ from consilience.core.ports import ProposalView
 from consilience.core.problem import EvaluatorSpec, Objective, Parameter, Problem, Surface
 from consilience.core.study import Budget, Policy, StudySettings
 from consilience.journal import snapshots
-from consilience.journal.excision import standing_events
+from consilience.journal.excision import excisions_of
 from consilience.journal.feed import FeedHead, Row, advance, next_payload, read_event
 from consilience.journal.folding import Key, Views
 from consilience.journal.journal import JournalReader
 from consilience.journal.order import canonical_order
 from consilience.journal.snapshots import Source, open_snapshot
+from consilience.journal.standing import fold_standing
 from consilience.journal.store import Store
 from consilience.journal.tables import Lists
 from consilience.node.views import StudyViews, study_views
@@ -185,9 +186,7 @@ def study_source(made: Written) -> Source:
 
 def by_hand(events: list[Event]) -> Views:
     views = study_views(PROBLEM)
-    for event in standing_events(events):
-        for view in views.values():
-            view.apply(event)
+    fold_standing(tuple(views.values()), events, excisions_of(events))
     return views
 
 

@@ -4,6 +4,7 @@ Rules:
     1. Only what comes after everything that is folded is folded on top (`journal.progress`).
     2. What is saved is whole: tables, cells and the head that says of what, in one group of the file.
     3. When the file cannot be written, the views go on in memory, and the file stays as it was.
+    4. Views are behind excision (`journal.standing`). An excision, or its withdrawal, is never folded on top.
 
 Data flow: events -> Fold -> views; Fold -> `save` -> TableFile -> `load` -> Fold.
 """
@@ -22,8 +23,9 @@ from msgspec.structs import replace
 
 from consilience.core.events import Event
 from consilience.journal.disk_tables import DiskLists, DiskTable
-from consilience.journal.kinds import BY_NAME, references
+from consilience.journal.excision import NO_EXCISIONS, Excisions, excision_digest
 from consilience.journal.progress import Progress
+from consilience.journal.standing import StandingFold
 from consilience.journal.table_file import StateDamagedError, TableFile
 from consilience.journal.tables import KeptView
 
@@ -42,11 +44,19 @@ class Key(Struct, frozen=True, kw_only=True):
 
 
 class Head(Struct, frozen=True, kw_only=True):
-    """What a snapshot says of itself. `excised` are the events left out, `sizes` the places in each table."""
+    """What a snapshot says of itself.
+
+    Attributes:
+        key, progress: of what it is, and how far.
+        excisions: every excision among the folded events, and what they withdrew.
+        digest: `excision_digest` of them, as it was when views were folded from the first event.
+        sizes: the places in each table.
+    """
 
     key: Key
     progress: Progress
-    excised: tuple[str, ...]
+    excisions: Excisions
+    digest: str
     sizes: dict[str, int]
 
 
@@ -59,7 +69,7 @@ class Fold:
 
     Attributes:
         unsaved: how many events were folded since the file was written.
-        excised: the events that are left out.
+        standing: what takes events to the views: behind the excisions that were known from the first event on.
         file: where the tables are; None is memory.
         complete: how many events every view has taken; one less than `progress` says while one is being taken.
         sound: whether the views are what a refold would give, as far as this fold can tell; else nothing is saved.
@@ -74,11 +84,22 @@ class Fold:
         self.complete = 0
         self.sound = True
         self.writes = writes and file is not None
-        self.excised: set[str] = set()
+        self.standing = StandingFold(())
         self.file = file
         self._tables: dict[str, DiskTable[Any] | DiskLists[Any]] = {}
         if file is not None:
             self._attach(file)
+        self._behind(NO_EXCISIONS)
+
+    @property
+    def excisions(self) -> Excisions:
+        """Every excision among the folded events, and what they withdrew."""
+        return self.standing.excisions
+
+    @property
+    def stale(self) -> bool:
+        """Whether an excision, or its withdrawal, was folded on top: what came before has to be folded anew."""
+        return self.standing.stale
 
     def apply(self, event: Event) -> None:
         """Take one more event as it was written, on top of all others."""
@@ -96,13 +117,14 @@ class Fold:
         self._take(event)
         self.move(position, event.id)
 
-    def sort_in(self, events: Iterable[Event], excised: Iterable[str], *, save_every: int) -> None:
-        """Take all events of the hive, in canonical order, without those that are excised."""
-        self.excised = set(excised)
+    def sort_in(self, events: Iterable[Event], excisions: Excisions, *, save_every: int) -> None:
+        """Take all events of the hive, in canonical order, behind the excisions among them."""
+        self._behind(excisions)
         for event in events:
             self._take(event)
             if self.unsaved >= save_every:
                 self.save(whole=False)
+        self.standing.stale = False
 
     def move(self, position: int, event: str) -> None:
         """Note the local position up to which everything is folded, and the event there."""
@@ -120,11 +142,14 @@ class Fold:
         head = _decode(cells.get(_HEAD, b""), Head)
         if head.key != self.key or head.sizes != self._sizes():
             raise StateDamagedError("the snapshot is of something else, or rows are missing")
+        if head.digest != excision_digest(head.excisions):
+            raise StateDamagedError("the snapshot is behind other excisions than it names")
         for name, view in self.views.items():
             values = _decode(cells.get(name, b""), dict[str, msgspec.Raw])
             for cell, kind in view.cells.items():
                 _set(view, cell, _decode(values.get(cell, b""), kind))
-        self.progress, self.excised = head.progress, set(head.excised)
+        self._behind(head.excisions)
+        self.progress = head.progress
         self.complete = self.progress.events
 
     def save(self, *, whole: bool = True) -> None:
@@ -164,17 +189,11 @@ class Fold:
     def _take(self, event: Event) -> None:
         self.progress = self.progress.after(event)
         self.unsaved += 1
-        if self.excised and self._is_excised(event):
-            self.excised.add(event.id)
-        else:
-            for view in self.views.values():
-                view.apply(event)
+        self.standing.apply(event)
         self.complete = self.progress.events
 
-    def _is_excised(self, event: Event) -> bool:
-        kind = BY_NAME.get(event.fields.kind)
-        rests_on = references(event.body, kind.rests_on) if kind is not None and event.body is not None else ()
-        return event.id in self.excised or not self.excised.isdisjoint(rests_on)
+    def _behind(self, excisions: Excisions) -> None:
+        self.standing.restart(tuple(self.views.values()), (), excisions)
 
     def _write(self, file: TableFile, *, whole: bool) -> None:
         file.begin()
@@ -182,15 +201,23 @@ class Fold:
         for table in self._tables.values():
             table.write()
         if whole:
-            excised = tuple(sorted(self.excised))
-            head = Head(key=self.key, progress=self.progress, excised=excised, sizes=self._sizes())
-            cells = {_HEAD: msgspec.msgpack.encode(head)}
+            cells = {_HEAD: msgspec.msgpack.encode(self._head())}
             for name, view in self.views.items():
                 values = {cell: operator.attrgetter(cell)(view) for cell in view.cells}
                 cells[name] = msgspec.msgpack.encode(values)
             rows = [(name, data, zlib.crc32(data)) for name, data in cells.items()]
             file.run_all("INSERT INTO cell VALUES (?,?,?)", rows)
         file.commit()
+
+    def _head(self) -> Head:
+        excisions = self.excisions
+        return Head(
+            key=self.key,
+            progress=self.progress,
+            excisions=excisions,
+            digest=excision_digest(excisions),
+            sizes=self._sizes(),
+        )
 
     def _sizes(self) -> dict[str, int]:
         return {name: table.size for name, table in self._tables.items()}

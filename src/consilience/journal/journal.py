@@ -186,6 +186,10 @@ class Journal(JournalReader):
         """Let a view see every event that is appended from now on."""
         self._views.append(view)
 
+    def unfollow(self, view: View) -> None:
+        """Show a view no more events."""
+        self._views.remove(view)
+
     def append(self, body: Any) -> Event:
         """Sign one event, add it to the open group, and show it to the views.
 

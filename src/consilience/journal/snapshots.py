@@ -12,7 +12,7 @@ Data flow: journal + views/HIVE.db -> `open_snapshot` -> Snapshot -> `Fold` -> v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,7 @@ from msgspec import Struct
 from consilience.core.errors import JournalError
 from consilience.core.events import Event
 from consilience.journal.device import WriterLock
-from consilience.journal.excision import excised_events
+from consilience.journal.excision import excisions_of
 from consilience.journal.feed import read_event
 from consilience.journal.folding import Fold, Key, NotOnTopError, Views
 from consilience.journal.journal import JournalReader
@@ -32,7 +32,7 @@ FOLDER = "views"
 SAVE_EVERY = 2_000  # events: what a killed run has to fold again, and a pause of the writer at each save
 WORTH_SAVING = 5_000  # events: a reader that folds fewer is soon done, and leaves no file behind
 
-_RE_ORDERING = ("result.excised", "excision.withdrawn")
+_EXCISION = ("result.excised", "excision.withdrawn")
 
 
 class Snapshot:
@@ -88,12 +88,16 @@ def open_snapshot(source: Source, *, writer: bool = False) -> Snapshot:
     return found or _open_without(source)
 
 
+def fold_of(source: Source, events: Sequence[Event]) -> Snapshot:
+    """Return the views folded from these events of the hive, in canonical order, in memory."""
+    fold = Fold(source.key, source.views())
+    fold.sort_in(events, excisions_of(events), save_every=SAVE_EVERY)
+    return Snapshot(source.journal, fold)
+
+
 def fold_up_to(source: Source, to: int | None) -> Snapshot:
     """Return the views folded from the first event up to local position `to`, without any snapshot."""
-    events = source.journal.events(source.key.hive, to=to)
-    fold = Fold(source.key, source.views())
-    fold.sort_in(events, excised_events(events), save_every=SAVE_EVERY)
-    return Snapshot(source.journal, fold)
+    return fold_of(source, source.journal.events(source.key.hive, to=to))
 
 
 def _open_to_read(source: Source) -> Snapshot | None:
@@ -162,7 +166,7 @@ def _resume(source: Source) -> Fold | None:
 def _fold_anew(source: Source, file: Callable[[], TableFile | None]) -> Fold:
     """Fold all events: as they lie in the journal where that is their order, else sorted in memory."""
     rows = source.journal.store.rows
-    if not any(True for kind in _RE_ORDERING for _ in rows(hive=source.key.hive, kind=kind)):
+    if not any(True for kind in _EXCISION for _ in rows(hive=source.key.hive, kind=kind)):
         with suppress(NotOnTopError):
             return _folded(source, file(), _stack)
     return _folded(source, file(), _sort_in)
@@ -182,7 +186,7 @@ def _sort_in(source: Source, fold: Fold) -> None:
     journal, hive = source.journal, source.key.hive
     position, last = journal.store.place(hive)
     events = journal.events(hive, to=position)
-    fold.sort_in(events, excised_events(events), save_every=SAVE_EVERY)
+    fold.sort_in(events, excisions_of(events), save_every=SAVE_EVERY)
     fold.move(position, last)
     fold.writes = fold.writes and journal.store.count_since(hive, 0) == len(events)  # else some are held back
 
@@ -225,7 +229,7 @@ def _mender(source: Source, fold: Fold) -> Callable[[], TableFile]:
             raise StateDamagedError(f"{source.path} was damaged, and is removed")
         file = TableFile.private()
         made = Fold(source.key, source.views(), file, writes=True)
-        made.sort_in(islice(_in_order(source, fold), fold.complete), fold.excised, save_every=SAVE_EVERY)
+        made.sort_in(islice(_in_order(source, fold), fold.complete), fold.excisions, save_every=SAVE_EVERY)
         made.save()
         return file
 

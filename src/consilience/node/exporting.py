@@ -67,7 +67,7 @@ def trial_record(reader: StudyReader, row: TrialRow) -> dict[str, Any]:
         "purpose": row.purpose,
         "seed": row.seed,
         "status": row.status,
-        "score": row.metrics.get(reader.problem.objective.metric),
+        "score": None if row.excised else row.metrics.get(reader.problem.objective.metric),
         "reason": row.failure.reason if row.failure else None,
         "message": row.failure.message if row.failure else None,
         "verdict": verdict.body.verdict if verdict else None,
@@ -150,7 +150,8 @@ def _first_trials(reader: StudyReader) -> list[TrialRow]:
 
 def _result_row(reader: StudyReader, row: TrialRow) -> ResultRow:
     verdict = reader.trials.verdicts.get(row.proposed_event)
-    kept = row.operator == "baseline" or (verdict is not None and verdict.body.verdict == "promoted")
+    promoted = verdict is not None and verdict.body.verdict == "promoted"
+    kept = not row.excised and (row.operator == "baseline" or promoted)
     status: RecordStatus = "crash" if row.failure else ("keep" if kept else "discard")
     return ResultRow(
         commit=row.candidate[:7],

@@ -9,6 +9,7 @@ Data flow: state folder -> JournalReader -> views -> `node.reports`, `export`, `
 
 from __future__ import annotations
 
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -22,10 +23,11 @@ from consilience.core.errors import NotFoundError
 from consilience.core.events import Event
 from consilience.core.problem import Problem
 from consilience.identity.keys import EnvelopeVerifier
+from consilience.journal.excision import Excisions
 from consilience.journal.journal import JOURNAL_NAME, JournalReader
 from consilience.journal.views.trials import TrialRow
 from consilience.node.places import STATE_NAME
-from consilience.node.views import StudyViews, open_views, replay_views
+from consilience.node.views import StudyViews, open_views, replay_views, supposed_views
 
 _SHORTEST_ID_OF_DIGITS = 8
 
@@ -55,6 +57,10 @@ class StudyReader:
         self.journal = journal
         self.hive = hive
         self.problem = problem
+        self._to: int | None = None
+        self._take_up(views)
+
+    def _take_up(self, views: StudyViews) -> None:
         self.trials = views.trials
         self.board = views.board
         self.lineage = views.lineage
@@ -62,7 +68,13 @@ class StudyReader:
         self.run_state = views.run_state
         self.search = views.search
         self._snapshot = views.snapshot
-        self._to: int | None = None
+
+    def supposing(self, event: Event) -> Self:
+        """Return a reader of the study as it would be with one more event; it shares this one's journal."""
+        other = copy(self)
+        other.events = [*self.events, event]
+        other._take_up(supposed_views(self.journal, self.hive, self.problem, other.events))  # noqa: SLF001  its own kind
+        return other
 
     @classmethod
     def open(cls, state: Path, problem: str = "", to: int | None = None, *, replay: bool = False) -> StudyReader:
@@ -96,6 +108,11 @@ class StudyReader:
         """How many events are folded, excised ones included."""
         return self._snapshot.fold.progress.events
 
+    @property
+    def excisions(self) -> Excisions:
+        """Every excision of the study, and what they withdrew."""
+        return self._snapshot.fold.excisions
+
     @cached_property
     def events(self) -> list[Event]:
         """The hive's events in fold order, excised ones included: read from the journal when first asked for."""
@@ -118,7 +135,7 @@ class StudyReader:
             NotFoundError: none, or several different candidates.
         """
         found = self.trials.numbered(int(name)) if name.isdecimal() else []
-        if not found and not _is_number(name):
+        if not found and not is_number(name):
             found = [row for row in self.trials.rows.values() if name and _has_id(row, name)]
         if not found or len({row.proposed_event for row in found}) > 1:
             number = len({row.proposed_event for row in found})
@@ -164,7 +181,7 @@ def _find_hive(journal: JournalReader, state: Path, problem: str) -> tuple[str, 
     return fitting[-1]
 
 
-def _is_number(name: str) -> bool:
+def is_number(name: str) -> bool:
     """Tell whether a name can only be meant as a trial's number: ids are shown longer than numbers ever grow."""
     return name.isdecimal() and len(name) < _SHORTEST_ID_OF_DIGITS
 

@@ -4,6 +4,7 @@ Rules:
     1. Opening founds a hive for a new problem, or resumes the hive that the problem already has.
     2. What a dead process left in flight is cancelled first: its reservations come back.
     3. Observers see an event only after it is durable.
+    4. An excision makes the views anew, from the first event, once it is durable.
 
 Data flow: LoadedProblem + Settings -> Session -> `node.runner` (run) or ask / tell.
 """
@@ -41,14 +42,12 @@ class Session:
         self.loaded = loaded
         self.clock = clock
         self.folder = journal.store.path.parent
-        self.state = views.search
-        self.run_state = views.run_state
-        self.trials = views.trials
         self.proposers: tuple[Proposer, ...] = ()
         self.observers: list[Observer] = []
         self.read_artifact = lru_cache(maxsize=_ARTIFACT_CACHE)(self._read_artifact)
-        self._snapshot = views.snapshot
         self._unseen: list[Event] = []
+        self._hive = views.snapshot.fold.key.hive
+        self._take_up(views)
 
     @classmethod
     def open(
@@ -91,7 +90,7 @@ class Session:
             raise
         session = cls(journal, loaded, clock, views)
         try:
-            session._enter(hive, places.marks)
+            session._enter(places.marks)
             if founded is None:
                 session.append(session._genesis(identifier, signer.did, study.policy))
             if resume:
@@ -113,11 +112,22 @@ class Session:
     def commit(self) -> None:
         """Acknowledge what was appended, then tell the observers."""
         self.journal.commit()
-        self._snapshot.commit()
+        if self._snapshot.fold.stale:
+            self.refold()
+        else:
+            self._snapshot.commit()
         unseen, self._unseen = self._unseen, []
         for event in unseen:
             for observer in self.observers:
                 observer(event)
+
+    def refold(self) -> None:
+        """Make the views anew from the journal: after an excision, or when events of other feeds were taken in."""
+        self.journal.commit()  # a snapshot holds committed events alone
+        self.journal.unfollow(self._snapshot.fold)
+        self._snapshot.close()
+        self._take_up(open_views(self.journal, self._hive, self.loaded.problem, writer=True))
+        self.journal.follow(self._snapshot.fold)
 
     def offer(self, offer: Offer) -> Event:
         """Record a candidate and keep its artifact."""
@@ -148,9 +158,13 @@ class Session:
     def _read_artifact(self, name: str) -> Artifact:
         return read_artifact(self.journal.get(name))
 
-    def _enter(self, hive: str, marks: Path) -> None:
-        self.journal.go_on(hive, marks, self._snapshot.fold.progress.heads.values())
+    def _enter(self, marks: Path) -> None:
+        self.journal.go_on(self._hive, marks, self._snapshot.fold.progress.heads.values())
         self.journal.follow(self._snapshot.fold)
+
+    def _take_up(self, views: StudyViews) -> None:
+        self.state, self.run_state, self.trials = views.search, views.run_state, views.trials
+        self._snapshot = views.snapshot
 
     def _genesis(self, identifier: str, did: str, policy: Policy) -> HiveFounded:
         for data in self.loaded.support.values():

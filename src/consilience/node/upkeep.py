@@ -27,6 +27,7 @@ from consilience.core.problem import Direction, EvaluatorSpec, Objective, Proble
 from consilience.core.study import Budget, Spend, StudySettings
 from consilience.core.untrusted import NAME_CHARACTERS, one_capped_line
 from consilience.identity.keys import EnvelopeVerifier
+from consilience.identity.keystore import load as load_key
 from consilience.journal.device import WriterLock, read_marks, writer_of
 from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME, JournalReader
 from consilience.journal.kinds import BY_NAME, references, specification_blobs
@@ -172,7 +173,7 @@ def import_results(session: Session, path: Path) -> Imported:
     table = read_result_table(path)
     data = path.read_bytes()
     source = sha256_hex(data)
-    known = any(record.body.source == source for record in session.trials.records.values())
+    known = source in session.trials.imported
     if not known:
         session.journal.put(data)
         for number, row in enumerate(table.rows):
@@ -211,6 +212,16 @@ def log_problem(path: Path, root: Path, direction: Direction | None) -> LoadedPr
     )
     study = StudySettings(budget=Budget(trials=1))
     return LoadedProblem(problem=problem, root=root, baseline=Artifact(), study=study, support={})
+
+
+def own_did(settings: Settings, places: UserPlaces, passphrase: str) -> str:
+    """Return the DID of the user's key; "" when there is no key yet. Makes none.
+
+    Raises:
+        IdentityError: the key file cannot be used.
+    """
+    key = Path(settings.value("key")).expanduser() if settings.value("key") else places.key
+    return load_key(key, passphrase).did if key.exists() else ""
 
 
 @contextmanager

@@ -9,6 +9,7 @@ Data flow: journal, hive, problem -> `open_views` -> Snapshot + StudyViews -> Se
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
@@ -17,10 +18,11 @@ import msgspec
 from msgspec import Struct
 
 import consilience.core
+from consilience.core.events import Event
 from consilience.core.problem import Problem
 from consilience.journal.folding import Key, Views
 from consilience.journal.journal import JournalReader
-from consilience.journal.snapshots import FOLDER, Snapshot, Source, fold_up_to, open_snapshot
+from consilience.journal.snapshots import FOLDER, Snapshot, Source, fold_of, fold_up_to, open_snapshot
 from consilience.journal.views.budget import BudgetView
 from consilience.journal.views.leaderboard import LeaderboardView
 from consilience.journal.views.lineage import LineageView
@@ -58,6 +60,11 @@ def open_views(journal: JournalReader, hive: str, problem: Problem, *, writer: b
 def replay_views(journal: JournalReader, hive: str, problem: Problem, to: int | None) -> StudyViews:
     """Return a study's views folded from the first event up to local position `to` (None: all), without snapshot."""
     return _named(fold_up_to(_source(journal, hive, problem), to))
+
+
+def supposed_views(journal: JournalReader, hive: str, problem: Problem, events: Sequence[Event]) -> StudyViews:
+    """Return a study's views as these events make them, in canonical order; the journal may lack some of them."""
+    return _named(fold_of(_source(journal, hive, problem), events))
 
 
 @lru_cache(maxsize=1)

@@ -222,6 +222,8 @@ def read_policy(table: PolicyTable, seeds: SeedsTable, file: str) -> Policy:
     require(seeds.baseline >= least, (file, "seeds.baseline"), found=str(seeds.baseline), expected=expected)
     in_range = 0 <= seeds.study < _SEED_LIMIT
     require(in_range, (file, "seeds.study"), found=str(seeds.study), expected="between 0 and 2147483647")
+    for role in table.excision_roles:
+        require(role.isidentifier(), (file, "policy.excision_roles"), found=repr(role), expected="names of roles")
     return Policy(
         minimum_isolation=table.minimum_isolation,
         baseline_seeds=seeds.baseline,
@@ -230,5 +232,6 @@ def read_policy(table: PolicyTable, seeds: SeedsTable, file: str) -> Policy:
         minimum_gain=gain,
         deterministic=table.deterministic,
         execution=table.execution,
+        excision_roles=table.excision_roles,
         allow_gpu=table.allow_gpu,
     )

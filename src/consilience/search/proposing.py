@@ -23,8 +23,9 @@ from consilience.core.chance import derive_stream
 from consilience.core.hypothesis import Hypothesis, Prediction, Proposal
 from consilience.core.ports import ProposalView, Proposer, Scored
 from consilience.core.untrusted import NAME_CHARACTERS, one_capped_line
+from consilience.search.member import Member
 from consilience.search.novelty import distance, normal_form
-from consilience.search.state import Member, SearchState
+from consilience.search.state import SearchState
 
 ATTEMPTS = 200  # empty or refused offers, of all operators, before the space counts as exhausted
 PATIENCE = 8  # empty or refused offers of one operator before another is asked

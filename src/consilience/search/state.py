@@ -6,6 +6,8 @@ Rules:
     3. Scores are compared under one comparability key only: another key measures its own baseline.
     4. Cost per event is constant, but for a change of key or bound, and for a quarantine.
     5. A candidate with a score beyond the bound in force is in quarantine: no incumbent, no parent, no credit.
+    6. What was excised scores, earns and decides nothing. It stays spent, numbered and tried, so that it is neither
+       paid back nor proposed again. A candidate whose verdict was excised, though it stands, is open once more.
 
 Data flow: journal -> `apply` -> `engine.next_step`, `proposing`, `contest`.
 """
@@ -13,7 +15,6 @@ Data flow: journal -> `apply` -> `engine.next_step`, `proposing`, `contest`.
 from __future__ import annotations
 
 import bisect
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -50,38 +51,12 @@ from consilience.search.credit import (
     CreditBook,
 )
 from consilience.search.governor import Governor
-from consilience.search.noise import NoiseFloor, moments, pool
+from consilience.search.member import Member
+from consilience.search.noise import NoiseFloor, pool
 from consilience.search.recheck import recheck_fault
 
 POOL_SIZE = 12  # good candidates kept at hand as parents; lineage itself is in the journal
 RECENT_SIZE = 6  # latest candidates that novelty is measured against, beside the parents
-
-
-class Member(Struct, weakref=True):
-    """A candidate of this study with what is known of it.
-
-    `scores` is by seed, under the comparability key in force; `shelf` keeps those of other keys. `forked` tells
-    that some of them were measured in a forked process, `fresh` holds what fresh ones have measured again, and
-    `recheck_fault` says what came out differently.
-    """
-
-    event: str
-    number: int
-    body: CandidateProposed
-    scores: dict[int, float] = {}
-    shelf: dict[str, dict[int, float]] = {}
-    evidence: list[str] = []
-    failure: str = ""
-    violation: str = ""
-    verdict: str = ""
-    forked: bool = False
-    fresh: dict[int, float] = {}
-    recheck_fault: str = ""
-
-    @property
-    def mean(self) -> float:
-        """Mean score over its seeds; NaN before it has one."""
-        return moments(tuple(self.scores.values()))[0] if self.scores else math.nan
 
 
 class Chosen(Struct, frozen=True, kw_only=True):
@@ -91,14 +66,19 @@ class Chosen(Struct, frozen=True, kw_only=True):
     recent: tuple[str, ...]
     baseline: str
     incumbent: str
-    challenger: str
+    open: tuple[str, ...]
 
 
 Floors = tuple[NoiseMeasured | None, NoiseFloor | None]
 
 
 class SearchState:
-    """Fold of one study."""
+    """Fold of one study. `open` holds the candidates without a verdict, in order of proposal."""
+
+    folds = (
+        *(StudyConfigured, RunStarted, CandidateProposed, TrialStarted, TrialFinished, TrialCancelled),
+        *(NoiseMeasured, VerdictReached, PhaseSwitched),
+    )
 
     cells: ClassVar[Mapping[str, Any]] = {
         "settings": StudySettings | None,
@@ -124,7 +104,8 @@ class SearchState:
         "by_candidate": str,
         "forms": str,
         "started": TrialStarted,
-        "promoted": str,
+        "undone": str,
+        "_promotions": str,
     }
     lists: ClassVar[Mapping[str, Any]] = {"tried": Tried}
 
@@ -142,6 +123,7 @@ class SearchState:
         self.pool: list[Member] = []
         self.recent: list[Member] = []
         self.started: Table[TrialStarted] = Table()
+        self.undone: Table[str] = Table()  # trials whose outcome was excised, with the excision: as if never run
         self.in_flight: dict[str, TrialStarted] = {}
         self.trials = 0
         self.contests = 0
@@ -150,8 +132,8 @@ class SearchState:
         self._floors: dict[str, Floors] = {}
         self.baseline: Member | None = None
         self.incumbent: Member | None = None
-        self.challenger: Member | None = None
-        self.promoted: Table[str] = Table()  # by its number among the promoted: the candidate
+        self.open: dict[str, Member] = {}
+        self._promotions: Table[str] = Table()  # by its number among the promoted: the candidate
         self.baseline_fault = ""
         self._bound: float | None = None
 
@@ -163,7 +145,7 @@ class SearchState:
             recent=tuple(member.event for member in self.recent),
             baseline=self.baseline.event if self.baseline else "",
             incumbent=self.incumbent.event if self.incumbent else "",
-            challenger=self.challenger.event if self.challenger else "",
+            open=tuple(self.open),
         )
 
     @chosen.setter
@@ -172,7 +154,7 @@ class SearchState:
         self.recent = [self.members[name] for name in names.recent]
         self.baseline = self.members.get(names.baseline)
         self.incumbent = self.members.get(names.incumbent)
-        self.challenger = self.members.get(names.challenger)
+        self.open = {name: self.members[name] for name in names.open}
 
     def panel_seed(self, index: int) -> int:
         """Return the seed of one place on the panel that all candidates are paired on."""
@@ -184,6 +166,16 @@ class SearchState:
         if self.settings is None:
             raise LookupError("the study has not been configured")
         return self.settings
+
+    @property
+    def challenger(self) -> Member | None:
+        """The candidate whose contest is to be decided next; None when all have a verdict."""
+        return next(iter(self.open.values()), None)
+
+    @property
+    def promoted(self) -> list[Member]:
+        """The candidates that were promoted and stand, in order of promotion."""
+        return [self.members[name] for name in self._promotions.values()]
 
     def implausibility(self, member: Member) -> str:
         """Return why a candidate is in quarantine, "" where it is not.
@@ -199,8 +191,7 @@ class SearchState:
         """Return a candidate that was promoted before a score showed it to be implausible, and is not judged so yet."""
         if self._bound is None:
             return None
-        promoted = (self.members[name] for name in self.promoted.values())
-        return next((m for m in promoted if m.verdict != "implausible" and self.implausibility(m)), None)
+        return next((m for m in self.promoted if m.verdict != "implausible" and self.implausibility(m)), None)
 
     def origin_of(self, member: Member) -> Member:
         """Return the candidate around which the space was opened that a member came out of; itself without one."""
@@ -240,6 +231,40 @@ class SearchState:
             case PhaseSwitched() as body:
                 self.governor.switch(body)
 
+    def apply_withdrawn(self, event: Event, excision: str) -> None:
+        """Take one more event that was excised: what it cost and what was looked at stays, its result does not."""
+        self.budget.apply_withdrawn(event, excision)
+        match event.body:
+            case CandidateProposed() as body:
+                self._propose_excised(event, body)
+            case TrialStarted() as body:
+                self.trials += 1
+                self.in_flight[event.id] = body
+            case TrialFinished() as body:
+                self._finish_excised(event, body, excision)
+            case VerdictReached() as body:
+                self.contests += bool(body.figures)  # the chance of a false promotion that it used up stays used
+                self.governor.settle(promoted=False)
+
+    def _propose_excised(self, event: Event, body: CandidateProposed) -> None:
+        """Remember an excised candidate, so that its like is not proposed again and the next one has its own chance."""
+        member = Member(event=event.id, number=len(self.members), body=body, excised=True)
+        self.members[event.id] = member
+        self.forms.add(body.normal_form, event.id)
+        self.recent = [*self.recent, member][-RECENT_SIZE:]
+        if body.parents:
+            self.governor.propose(body.novelty or 0.0)
+
+    def _finish_excised(self, event: Event, body: TrialFinished, excision: str) -> None:
+        started = self.in_flight.pop(body.started, None)
+        self.undone[body.started] = excision  # its seed has not been run
+        member = self.members.get(started.proposed) if started else None
+        if member is not None and member.excised and body.comparability_key == self.key:
+            self.members.touch(member.event)
+            if not member.evidence:  # the first time: its point led nowhere
+                self._try(member, None)
+            member.evidence.append(event.id)
+
     def _start(self, event: Event, body: TrialStarted) -> None:
         self.trials += 1
         self.in_flight[event.id] = body
@@ -255,7 +280,7 @@ class SearchState:
         if not body.parents and self.baseline is None:
             self.baseline = self.incumbent = member
             return
-        self.challenger = member
+        self.open[event.id] = member
         novelty = body.novelty or 0.0
         self.credit.propose(body.hypothesis.operator, novelty)
         self.governor.propose(novelty)
@@ -289,10 +314,16 @@ class SearchState:
             self._crown()
 
     def _crown(self) -> None:
-        """Let the last promoted candidate that is plausible be the incumbent; at first the baseline."""
-        latest_first = (self.members[name] for name in self.promoted.backwards())
-        plausible = (member for member in latest_first if not self.implausibility(member))
-        self.incumbent = next(plausible, self.baseline)
+        """Let the promoted and plausible candidate that none was promoted over be the incumbent; else the baseline.
+
+        There are several only where an excision came or went between promotions: the best of them, then, or the
+        last where none has a score under this key.
+        """
+        plausible = [member for member in self.promoted if not self.implausibility(member)]
+        beaten = {member.over for member in plausible}
+        heads = [member for member in reversed(plausible) if member.event not in beaten]
+        scored = [member for member in heads if member.scores]
+        self.incumbent = min(scored, key=self._place) if scored else next(iter(heads), self.baseline)
 
     def _quarantine(self, member: Member) -> None:
         """Take a candidate that turned out implausible out of everything that is built on."""
@@ -334,6 +365,8 @@ class SearchState:
 
     def _recheck(self, event: Event, member: Member, seed: int, body: TrialFinished) -> None:
         """Compare a fresh run with the one that it repeats."""
+        if not member.scores:
+            return  # what it repeats was excised
         member.evidence.append(event.id)
         if body.failure is not None:
             member.recheck_fault = f"a fresh process failed: {body.failure.reason}: {body.failure.message}"
@@ -356,14 +389,17 @@ class SearchState:
 
     def _remember(self, member: Member) -> None:
         """Give the operator its point and score, and keep a good candidate as a possible parent."""
-        body = member.body
         bad = member.failure or member.violation or self.implausibility(member)
         score = None if bad else member.mean
-        tried = Tried(space=body.space, coordinates=body.coordinates, score=score)
-        self.tried.append(body.hypothesis.operator, tried)
+        self._try(member, score)
         if score is not None:
             bisect.insort(self.pool, member, key=self._place)
             del self.pool[POOL_SIZE:]
+
+    def _try(self, member: Member, score: float | None) -> None:
+        body = member.body
+        tried = Tried(space=body.space, coordinates=body.coordinates, score=score)
+        self.tried.append(body.hypothesis.operator, tried)
 
     def _judge(self, body: VerdictReached) -> None:
         member = self.members.get(body.candidate)
@@ -371,19 +407,25 @@ class SearchState:
             return
         self.members.touch(member.event)
         member.verdict = body.verdict
-        if body.verdict == "implausible" and member is not self.challenger:
+        if self.open.pop(member.event, None) is None and body.verdict == "implausible":
             return
-        self.challenger = None
         if member.scores and body.verdict != "implausible":
             self.contests += 1
             self._pool_noise(member, promoted=body.verdict == "promoted")
             self.credit.earning(member.body.hypothesis.operator).add_gain(body.figures.get("gain", 0.0))
         promoted = body.verdict == "promoted"
         if promoted:
-            self.promoted[str(len(self.promoted))] = member.event
-            self._crown()
+            self._promote(member, body.incumbent)
         self.governor.settle(promoted=promoted)
         self.credit.settle(member.body.hypothesis.operator, _reward(member, body))
+
+    def _promote(self, member: Member, incumbent: str) -> None:
+        member.over = incumbent
+        self._promotions[str(len(self._promotions))] = member.event
+        if self.incumbent is not None and self.incumbent.event == incumbent and not self.implausibility(member):
+            self.incumbent = member
+        else:
+            self._crown()
 
     def _pool_noise(self, member: Member, *, promoted: bool) -> None:
         """Sharpen the noise floor by the replicates of what was promoted, unless the evaluator is declared exact.

@@ -18,6 +18,7 @@ from consilience.interfaces.cli import options
 from consilience.interfaces.cli.output import emit
 from consilience.interfaces.cli.showing import show_board, show_diff, show_summary, show_trial
 from consilience.interfaces.text import one_line
+from consilience.journal.excision import Excisions
 from consilience.node import reports
 from consilience.node.applying import Applied
 from consilience.node.applying import apply as apply_candidate
@@ -59,25 +60,39 @@ def log(kind: str, since: int, tail: int | None, folder: str, state: str, as_jso
     """Print the events, oldest first."""
     with options.open_reader(folder, state) as reader:
         numbered = list(enumerate(reader.events))[since:]
+        excisions = reader.excisions
     chosen = [(place, event) for place, event in numbered if event.fields.kind.startswith(kind)]
     chosen = chosen[-tail:] if tail else chosen
-    data = [_event_data(place, event) for place, event in chosen] if as_json else []
-    emit(data, lambda console: _show_events(console, chosen), as_json=as_json)
+    data = [_event_data(place, event, excisions) for place, event in chosen] if as_json else []
+    emit(data, lambda console: _show_events(console, chosen, excisions), as_json=as_json)
     return EXIT_DONE
 
 
-def _event_data(place: int, event: Event) -> dict[str, Any]:
-    return {"place": place, "id": event.id, "jws": event.jws, **msgspec.to_builtins(event.fields)}
+def _event_data(place: int, event: Event, excisions: Excisions) -> dict[str, Any]:
+    excised, stated = excisions.of(event.id), excisions.named(event.id)
+    marks: dict[str, Any] = {"excised": {"by": excised.event, "reason": excised.reason}} if excised else {}
+    if stated is not None:
+        marks = {"excision": {"in_force": stated.in_force, "refused": stated.refused, "taken_back": stated.taken_back}}
+    return {"place": place, "id": event.id, "jws": event.jws, **msgspec.to_builtins(event.fields), **marks}
 
 
-def _show_events(console: Console, events: list[tuple[int, Event]]) -> None:
+def _mark(event: Event, excisions: Excisions) -> str:
+    """Say what excision has to do with an event."""
+    excised, stated = excisions.of(event.id), excisions.named(event.id)
+    if excised is not None:
+        return f"[EXCISED by {excised.event[:10]}: {one_line(excised.reason, 40)}] "
+    if stated is not None and not stated.in_force:
+        return f"[NO EFFECT: {one_line(stated.refused or 'taken back', 120)}] "
+    return ""
+
+
+def _show_events(console: Console, events: list[tuple[int, Event]], excisions: Excisions) -> None:
     room = min(_BODY, max(console.width - _BEFORE_BODY, _LEAST_BODY))  # one event, one line; --json has all of it
     for place, event in events:
         at = datetime.fromtimestamp(event.fields.at / _MILLISECONDS, UTC).strftime("%Y-%m-%d %H:%M:%S")
         body = one_line(msgspec.json.encode(event.fields.body).decode(), room)
-        console.print(
-            Text(f"{place:>6} {event.id[:10]} {at} {one_line(event.fields.kind, 40):<18} {body}"), soft_wrap=True
-        )
+        kind = f"{one_line(event.fields.kind, 40):<18} {_mark(event, excisions)}"
+        console.print(Text(f"{place:>6} {event.id[:10]} {at} {kind}{body}"), soft_wrap=True)
 
 
 @click.command()
@@ -88,7 +103,8 @@ def diff(trial: str, baseline: bool, folder: str, state: str, as_json: bool) -> 
     """Show what TRIAL's candidate changed."""
     with options.open_reader(folder, state) as reader:
         text = reports.diff(reader, trial, against_baseline=baseline)
-    emit({"diff": text}, lambda console: show_diff(console, text), as_json=as_json)
+        events = reports.diff_events(reader, trial, against_baseline=baseline)
+    emit({"diff": text, "events": events}, lambda console: show_diff(console, text), as_json=as_json)
     return EXIT_DONE
 
 

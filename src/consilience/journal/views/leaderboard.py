@@ -47,6 +47,7 @@ class BoardRow(Struct, frozen=True, kw_only=True):
         trial: its first trial.
         bound: the worse end of the interval around `mean`.
         isolation: the weakest that any of its runs had.
+        events: the candidate, its outcomes and its verdict. The bound also rests on the noise floor in force.
         implausible: why it is in quarantine; "" where it is not.
     """
 
@@ -87,7 +88,12 @@ class Standing(Struct, kw_only=True):
 
 
 class LeaderboardView:
-    """Fold of scores by comparability key and candidate; a standing's name is both, the key first."""
+    """Fold of scores by comparability key and candidate; a standing's name is both, the key first.
+
+    What was excised it never sees.
+    """
+
+    folds = (StudyConfigured, CandidateProposed, TrialStarted, TrialFinished, NoiseMeasured, VerdictReached)
 
     cells: ClassVar[Mapping[str, Any]] = {"_keys": list[str], "_spread": float, "_best_true": float | None}
     tables: ClassVar[Mapping[str, Any]] = {"_entrants": Entrant, "_started": TrialStarted, "_standings": Standing}
@@ -152,7 +158,7 @@ class LeaderboardView:
         if body.comparability_key not in self._keys:
             self._keys.append(body.comparability_key)
         name = f"{body.comparability_key} {started.proposed}"
-        standing = self._standings.get(name) or Standing(entrant=entrant)
+        standing = self._standings.get(name) or Standing(entrant=entrant, events=[started.proposed])
         self._standings[name] = standing
         standing.trial = started.number if standing.trial < 0 else standing.trial
         standing.events.append(event.id)

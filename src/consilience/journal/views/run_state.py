@@ -24,7 +24,15 @@ from consilience.core.ports import Phase
 
 
 class RunStateView:
-    """Fold of runs and trials in flight."""
+    """Fold of runs and trials in flight.
+
+    An excised trial was started and ended like any other; among `outcomes` it counts as ``excised``.
+    """
+
+    folds = (
+        *(StudyConfigured, RunStarted, RunEnded, PhaseSwitched, EpochClosed),
+        *(TrialStarted, TrialFinished, TrialCancelled),
+    )
 
     cells: ClassVar[Mapping[str, Any]] = {
         "study_event": str,
@@ -69,6 +77,13 @@ class RunStateView:
             self.phase = body.phase
         elif isinstance(body, EpochClosed):
             self.epoch = max(self.epoch, body.epoch)
+        else:
+            self._apply_trial(event)
+
+    def apply_withdrawn(self, event: Event, excision: str) -> None:  # noqa: ARG002  a view's signature
+        """Take one more event that was excised."""
+        if isinstance(event.body, TrialFinished):
+            self._end(event.body.started, "excised")
         else:
             self._apply_trial(event)
 
