@@ -239,4 +239,7 @@ def _decode(data: Any, kind: Any) -> Any:
 
 def _set(view: Any, cell: str, value: Any) -> None:
     part, _, attribute = cell.rpartition(".")
-    setattr(operator.attrgetter(part)(view) if part else view, attribute, value)
+    try:
+        setattr(operator.attrgetter(part)(view) if part else view, attribute, value)
+    except KeyError as error:  # a cell names what a table has lost
+        raise StateDamagedError(f"a row of a table is missing: {error}") from error

@@ -152,8 +152,8 @@ class SearchState:
     def chosen(self, names: Chosen) -> None:
         self.pool = [self.members[name] for name in names.pool]
         self.recent = [self.members[name] for name in names.recent]
-        self.baseline = self.members.get(names.baseline)
-        self.incumbent = self.members.get(names.incumbent)
+        self.baseline = self.members[names.baseline] if names.baseline else None
+        self.incumbent = self.members[names.incumbent] if names.incumbent else None
         self.open = {name: self.members[name] for name in names.open}
 
     def panel_seed(self, index: int) -> int:
