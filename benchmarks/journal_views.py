@@ -79,7 +79,7 @@ def go_on(folder: Path) -> dict[str, Any]:
     journal.go_on(hive, folder / "marks", fold.progress.heads.values())
     seconds, opened_mb = time.perf_counter() - started, memory_mb()
     each = {name: Timed(view) for name, view in fold.views.items()}
-    fold.views = each  # type: ignore[assignment]  the same views, with a clock around each
+    vars(fold)["views"] = each  # the same views, with a clock around each
     whole, writer, saves = Timed(fold), StudyWriter(journal, identity.did, 1), []
     journal.follow(whole)
     baseline = views.search.baseline
@@ -87,12 +87,12 @@ def go_on(folder: Path) -> dict[str, Any]:
     vars(writer).update(_parent=baseline.event, _parent_trial=baseline.evidence[0])  # it goes on in a study that exists
     for _ in range(MORE // 4):
         writer.grow(4)
-        fold.views = {name: timed.view for name, timed in each.items()}
+        vars(fold)["views"] = {name: timed.view for name, timed in each.items()}
         before_save = time.perf_counter()
         views.snapshot.commit(least=1_000)
         saves.append(time.perf_counter() - before_save)
-        fold.views = each  # type: ignore[assignment]  the same again
-    fold.views = {name: timed.view for name, timed in each.items()}
+        vars(fold)["views"] = each  # the same views, with a clock around each
+    vars(fold)["views"] = {name: timed.view for name, timed in each.items()}
     views.snapshot.close()
     journal.close()
     found = {name: spread(timed) for name, timed in {**each, "all": whole}.items()}
