@@ -82,7 +82,7 @@ def open_snapshot(source: Source, *, writer: bool = False) -> Snapshot:
         writer: whether this process writes the journal, and so keeps the snapshot up to date.
     """
     found = None if writer else _open_to_read(source)
-    short = not writer and source.journal.store.count() < WORTH_SAVING
+    short = not writer and _length(source.journal) < WORTH_SAVING
     if found is None and not short:
         found = _open_to_write(source, stays=writer)
     return found or _open_without(source)
@@ -145,7 +145,7 @@ def _open_to_write(source: Source, *, stays: bool) -> Snapshot | None:
 
 def _open_without(source: Source) -> Snapshot:
     """Fold everything: a short journal in memory, a long one in a file that SQLite takes away by itself."""
-    short = source.journal.store.count() < WORTH_SAVING
+    short = _length(source.journal) < WORTH_SAVING
     return Snapshot(source.journal, _fold_anew(source, lambda: None if short else TableFile.private()))
 
 
@@ -198,8 +198,13 @@ def _load(source: Source, fold: Fold) -> None:
         raise StateDamagedError("the snapshot is of another journal, or of an older copy of this one")
 
 
+def _length(journal: JournalReader) -> int:
+    """Return the position after the last event: counting them all would take longer than a snapshot does."""
+    return next((row.position + 1 for row in journal.store.tail(1)), 0)
+
+
 def _check_tail(source: Source, fold: Fold) -> None:
-    if source.journal.store.count() - fold.progress.position > WORTH_SAVING:
+    if _length(source.journal) - fold.progress.position > WORTH_SAVING:
         raise NotOnTopError
 
 
