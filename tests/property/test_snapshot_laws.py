@@ -8,11 +8,24 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consilience.core.artifact import Artifact
-from consilience.core.bodies import EpochClosed, HiveFounded, PhaseSwitched, RecordImported, RunStarted, StudyConfigured
+from consilience.core.bodies import (
+    CandidateProposed,
+    EpochClosed,
+    HiveFounded,
+    NoiseMeasured,
+    PhaseSwitched,
+    RecordImported,
+    RunStarted,
+    StudyConfigured,
+    TrialFinished,
+    TrialStarted,
+    VerdictReached,
+)
 from consilience.core.bodies_journal import ExcisionWithdrawn, ResultExcised
 from consilience.core.events import Event, payload_bytes
 from consilience.core.hypothesis import Hypothesis, Proposal
@@ -59,6 +72,9 @@ class Numbers:
         )
 
 
+RESULTS = (CandidateProposed, TrialStarted, TrialFinished, NoiseMeasured, VerdictReached)
+
+
 class Study(MemoryStudy):
     """A study in which other things happen, too."""
 
@@ -83,6 +99,15 @@ class Study(MemoryStudy):
         ]
         self._append(chance.choice(bodies[:-2] if chance.random() < 0.7 else bodies))
 
+    def doubt(self, chance: random.Random) -> None:
+        """Excise a result, or take an excision back; what is in force may cover each other."""
+        stated = [event.id for event in self.events if isinstance(event.body, ResultExcised)]
+        if stated and chance.random() < 0.4:
+            self.take_back(chance.choice(stated))
+        else:
+            results = [event.id for event in self.events if isinstance(event.body, RESULTS)]
+            self.excise(chance.choice(results))
+
 
 def run_started(key: str) -> RunStarted:
     return RunStarted(
@@ -106,7 +131,7 @@ def score(artifact: Artifact, seed: int) -> float:
     return random.Random(f"{number}").random() + random.Random(f"{number} {seed}").uniform(-0.05, 0.05)
 
 
-def made_study(seed: int, *, disturbed: bool) -> list[Event]:
+def made_study(seed: int, *, disturbed: bool, doubted: bool = False) -> list[Event]:
     made = Study(PROBLEM, Artifact(parameters={"number": 0}), configured(trials=12), (Numbers(),), score)
     chance = random.Random(seed)
     for trials in (20, 30, 40):
@@ -114,6 +139,8 @@ def made_study(seed: int, *, disturbed: bool) -> list[Event]:
         if disturbed:
             for _ in range(chance.randrange(3)):
                 made.disturb(chance)
+        for _ in range(doubted * chance.randrange(3)):
+            made.doubt(chance)
         made._append(StudyConfigured(version=trials, settings=configured(trials=trials)))
     made.run()
     return made.events
@@ -217,6 +244,74 @@ def test_snapshot_and_tail_equal_a_full_fold(
             assert opened.fold.progress.events == len(made.events)
             assert expected is None or told(opened.fold.views) == told(expected)
             opened.close()
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**31), cuts=CUTS, save_every=st.sampled_from([1, 7, 1000]))
+def test_snapshot_and_tail_equal_a_full_fold_behind_excisions(
+    seed: int, cuts: list[tuple[int, str]], save_every: int
+) -> None:
+    coming = made_study(seed, disturbed=False, doubted=True)
+    with written(save_every=save_every) as made:
+        source = study_source(made)
+        for length, how in [*cuts, (len(coming), "write"), (0, "read")]:
+            group, coming = coming[:length], coming[length:]
+            if how in {"live", "killed"}:
+                grow_live(made, source, group, kept=how == "live")
+            else:
+                made.grow(group)
+            opened = open_snapshot(source, writer=how == "write")
+            excisions = excisions_of(made.events)
+            assert told(opened.fold.views) == told(by_hand(made.events))
+            assert opened.fold.excisions.stated == excisions.stated
+            assert dict(opened.fold.excisions.withdrawn) == dict(excisions.withdrawn)
+            assert opened.fold.progress.events == len(made.events)
+            opened.close()
+
+
+def grow_live(made: Written, source: Source, group: list[Event], *, kept: bool) -> None:
+    """Grow a journal as a session does, which folds anew after each excision."""
+    opened = open_snapshot(source, writer=True)
+    for event in group:
+        opened.fold.apply(event)
+        made.grow([event])
+        if opened.fold.stale:
+            opened.close()
+            opened = open_snapshot(source, writer=True)
+            assert not opened.fold.stale
+        elif kept:
+            opened.commit(least=1)
+    assert told(opened.fold.views) == told(by_hand(made.events))
+    opened.close()
+
+
+def test_an_excision_makes_views_anew_once_and_opening_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    made_study_of = made_study(7, disturbed=False)
+    target = next(event.id for event in made_study_of if isinstance(event.body, VerdictReached))
+    with written(save_every=7) as made:
+        source = study_source(made)
+        made.grow(made_study_of)
+        open_snapshot(source, writer=True).close()
+        head = advance(FeedHead(hive="memory", author="nobody", feed="memory"), made_study_of[-1])
+        made.grow([read_event(payload_bytes(next_payload(head, ResultExcised(target=target, reason="x"), at=0)), "")])
+        folds = count_folds(monkeypatch)
+        for writer in (False, True, False):
+            opened = open_snapshot(source, writer=writer)
+            assert target in opened.fold.excisions.withdrawn
+            opened.close()
+        assert len(folds) == 1, "the first to see the excision folds anew, the others read"
+
+
+def count_folds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    folds: list[int] = []
+    real = snapshots._fold_anew
+
+    def counted(source: Source, file: Any) -> Any:
+        folds.append(1)
+        return real(source, file)
+
+    monkeypatch.setattr(snapshots, "_fold_anew", counted)
+    return folds
 
 
 class Seen:
