@@ -96,6 +96,32 @@ def test_commands_answer_alike_with_a_snapshot_without_and_after_a_replay(studie
     assert_right(studied)
 
 
+def test_an_excision_and_its_withdrawal_with_snapshots(studied: Path, shell: Shell) -> None:
+    name, before = str(studied), answers(studied)
+    rows = next(iter(shell.data("board", "-p", name)["rankings"].values()))
+    trial = next(str(row["trial"]) for row in rows if row["verdict"] == "promoted")
+    assert shell.data("excise", trial, "-p", name, "--reason", "a test", "--dry-run")["event"] == ""
+    assert answers(studied) == before
+    done = shell.data("excise", trial, "-p", name, "--reason", "a test")
+    assert_right(studied)
+    assert answers(studied) != before
+    for trials in (TRIALS + 10, TRIALS + 20):  # each run opens behind the excision
+        assert shell("run", name, "--trials", str(trials), "-q")[0] == 0
+        assert_right(studied)
+    with StudyReader.open(studied / ".consilience") as reader:
+        known = dict(reader.excisions.withdrawn)
+        assert {event.id for event in reader.events if event.id in known} == known.keys()
+        assert shell.data("why", trial, "-p", name)["events"]
+    remove(snapshot_of(studied))
+    assert_right(studied)
+    shell.data("excise", "--withdraw", done["event"], "-p", name, "--reason", "it was none")
+    assert_right(studied)
+    assert shell("run", name, "--trials", str(TRIALS + 30), "-q")[0] == 0
+    assert_right(studied)
+    with StudyReader.open(studied / ".consilience") as reader:
+        assert not reader.excisions.withdrawn
+
+
 def test_a_snapshot_is_read_and_not_only_written(studied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object) -> None:
         raise AssertionError("folded from the first event")
@@ -190,9 +216,10 @@ def test_who_has_no_lock_writes_no_snapshot(studied: Path, shell: Shell) -> None
 
 def test_a_reader_sees_one_state_while_a_run_goes_on(studied: Path, shell: Shell) -> None:
     with StudyReader.open(studied / ".consilience") as reader:
-        before = msgspec.json.encode(board(reader))
+        before, count = msgspec.json.encode(board(reader)), reader.count
         assert shell("run", str(studied), "--trials", str(TRIALS + 20), "-q")[0] == 0
         assert msgspec.json.encode(board(reader)) == before
+        assert len(reader.events) == count
     assert_right(studied)
 
 

@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from consilience.core.errors import JournalError
 from consilience.core.events import Event
@@ -36,10 +37,12 @@ _EXCISION = ("result.excised", "excision.withdrawn")
 
 
 class Snapshot:
-    """A fold with the right to keep it."""
+    """A fold with the right to keep it. `end` is the local position up to which a reader looks; None for a writer."""
 
-    def __init__(self, journal: JournalReader, fold: Fold, lock: WriterLock | None = None) -> None:
+    def __init__(self, source: Source, fold: Fold, lock: WriterLock | None = None) -> None:
+        journal = source.journal
         self.fold = fold
+        self.end = source.end
         self._journal = journal
         self._lock = lock
 
@@ -66,12 +69,16 @@ class Snapshot:
 
 
 class Source(Struct, frozen=True):
-    """What a snapshot is made from: the journal, the hive and code, a maker of new views, and the file's place."""
+    """What a snapshot is made from: the journal, the hive and code, a maker of new views, and the file's place.
+
+    `end` is the local position of the last event to look at; None is all, whatever comes.
+    """
 
     journal: JournalReader
     key: Key
     views: Callable[[], Views]
     path: Path
+    end: int | None = None
 
 
 def open_snapshot(source: Source, *, writer: bool = False) -> Snapshot:
@@ -81,6 +88,8 @@ def open_snapshot(source: Source, *, writer: bool = False) -> Snapshot:
         source: what to fold.
         writer: whether this process writes the journal, and so keeps the snapshot up to date.
     """
+    if not writer:
+        source = replace(source, end=_length(source.journal) - 1)
     found = None if writer else _open_to_read(source)
     short = not writer and _length(source.journal) < WORTH_SAVING
     if found is None and not short:
@@ -92,12 +101,13 @@ def fold_of(source: Source, events: Sequence[Event]) -> Snapshot:
     """Return the views folded from these events of the hive, in canonical order, in memory."""
     fold = Fold(source.key, source.views())
     fold.sort_in(events, excisions_of(events), save_every=SAVE_EVERY)
-    return Snapshot(source.journal, fold)
+    return Snapshot(source, fold)
 
 
 def fold_up_to(source: Source, to: int | None) -> Snapshot:
     """Return the views folded from the first event up to local position `to`, without any snapshot."""
-    return fold_of(source, source.journal.events(source.key.hive, to=to))
+    source = replace(source, end=_length(source.journal) - 1 if to is None else to)
+    return fold_of(source, source.journal.events(source.key.hive, to=source.end))
 
 
 def _open_to_read(source: Source) -> Snapshot | None:
@@ -114,7 +124,7 @@ def _open_to_read(source: Source) -> Snapshot | None:
             file.close()
         return None
     file.mend = _mender(source, fold)
-    return Snapshot(source.journal, fold)
+    return Snapshot(source, fold)
 
 
 def _open_to_write(source: Source, *, stays: bool) -> Snapshot | None:
@@ -138,15 +148,15 @@ def _open_to_write(source: Source, *, stays: bool) -> Snapshot | None:
             return None
         raise
     if stays:
-        return Snapshot(source.journal, fold, lock)
+        return Snapshot(source, fold, lock)
     lock.release()
-    return Snapshot(source.journal, fold)
+    return Snapshot(source, fold)
 
 
 def _open_without(source: Source) -> Snapshot:
     """Fold everything: a short journal in memory, a long one in a file that SQLite takes away by itself."""
     short = _length(source.journal) < WORTH_SAVING
-    return Snapshot(source.journal, _fold_anew(source, lambda: None if short else TableFile.private()))
+    return Snapshot(source, _fold_anew(source, lambda: None if short else TableFile.private()))
 
 
 def _resume(source: Source) -> Fold | None:
@@ -184,7 +194,7 @@ def _folded(source: Source, file: TableFile | None, take: Callable[[Source, Fold
 
 def _sort_in(source: Source, fold: Fold) -> None:
     journal, hive = source.journal, source.key.hive
-    position, last = journal.store.place(hive)
+    position, last = journal.store.place(hive, to=source.end)
     events = journal.events(hive, to=position)
     fold.sort_in(events, excisions_of(events), save_every=SAVE_EVERY)
     fold.move(position, last)
@@ -209,7 +219,7 @@ def _check_tail(source: Source, fold: Fold) -> None:
 
 
 def _stack(source: Source, fold: Fold) -> None:
-    for row in source.journal.store.rows(hive=source.key.hive, since=fold.progress.position + 1):
+    for row in source.journal.store.rows(hive=source.key.hive, since=fold.progress.position + 1, to=source.end):
         fold.stack(read_event(row.payload, row.jws), row.position)
         if fold.unsaved >= SAVE_EVERY:
             fold.save()
@@ -246,4 +256,4 @@ def _in_order(source: Source, fold: Fold) -> Iterable[Event]:
     if fold.progress.chained:
         rows = source.journal.store.rows(hive=source.key.hive, since=0)
         return (read_event(row.payload, row.jws) for row in rows)
-    return source.journal.events(source.key.hive)
+    return source.journal.events(source.key.hive, to=source.end)

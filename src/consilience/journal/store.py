@@ -11,7 +11,7 @@ Data flow: Journal -> here -> disk; disk -> rows -> `journal.feed`.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -185,6 +185,13 @@ class Store:
                 yield Row(**dict(zip(Row.__struct_fields__, found, strict=True)))
         except sqlite3.DatabaseError as error:
             raise _explain(self.path, error) from error
+
+    def ids_of_kinds(self, hive: str, kinds: Iterable[str], *, to: int | None = None) -> list[str]:
+        """Return the ids of a hive's events of some kinds, in order of arrival, up to local position `to`."""
+        last = _LAST_POSITION if to is None else min(to, _LAST_POSITION)
+        query = "SELECT position, id FROM event WHERE kind = ? AND position <= ? AND hive = ?"
+        found = sorted(row for kind in kinds for row in self._fetch(query, (kind, last, hive)))
+        return [name for _, name in found]
 
     def place(self, hive: str, *, to: int | None = None) -> tuple[int, str]:
         """Return position and id of a hive's latest event, at or before position `to`; (-1, "") without one."""

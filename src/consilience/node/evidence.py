@@ -39,7 +39,7 @@ def events_of(row: TrialRow) -> tuple[str, ...]:
 def of_kinds(reader: StudyReader, *bodies: type[Any]) -> tuple[str, ...]:
     """Return the standing events with such bodies, in canonical order."""
     withdrawn = reader.excisions.withdrawn
-    return tuple(event.id for event in reader.events if isinstance(event.body, bodies) and event.id not in withdrawn)
+    return tuple(name for name in reader.ids_of(*bodies) if name not in withdrawn)
 
 
 def only(reader: StudyReader, figure: str, *bodies: type[Any]) -> Behind:
@@ -70,7 +70,7 @@ def behind_summary(reader: StudyReader) -> Behind:
 
 def behind_spending(reader: StudyReader) -> tuple[str, ...]:
     """Return the events behind what was spent and what is left: excised ones too, for they were paid for."""
-    return tuple(event.id for event in reader.events if isinstance(event.body, BudgetView.folds))
+    return tuple(reader.ids_of(*BudgetView.folds))
 
 
 def behind_trial(reader: StudyReader, row: TrialRow, rows: list[TrialRow]) -> Behind:

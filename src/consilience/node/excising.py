@@ -143,8 +143,7 @@ def _target(reader: StudyReader, name: str) -> Event:
 
 
 def _row_of_number(reader: StudyReader, name: str) -> TrialRow | None:
-    number = int(name) if name.isdecimal() else -1
-    return next((row for row in reader.trials.rows.values() if row.number == number), None)
+    return next(iter(reader.trials.numbered(int(name))), None) if name.isdecimal() else None
 
 
 def _stands_alone(reader: StudyReader, row: TrialRow) -> bool:

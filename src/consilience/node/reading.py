@@ -10,10 +10,10 @@ Data flow: state folder -> JournalReader -> views -> `node.reports`, `export`, `
 from __future__ import annotations
 
 from copy import copy
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
@@ -25,6 +25,7 @@ from consilience.core.problem import Problem
 from consilience.identity.keys import EnvelopeVerifier
 from consilience.journal.excision import Excisions
 from consilience.journal.journal import JOURNAL_NAME, JournalReader
+from consilience.journal.kinds import kind_named
 from consilience.journal.views.trials import TrialRow
 from consilience.node.places import STATE_NAME
 from consilience.node.views import StudyViews, open_views, replay_views, supposed_views
@@ -57,7 +58,7 @@ class StudyReader:
         self.journal = journal
         self.hive = hive
         self.problem = problem
-        self._to: int | None = None
+        self._to = views.snapshot.end  # what is looked up later is of the same state as the views
         self._take_up(views)
 
     def _take_up(self, views: StudyViews) -> None:
@@ -94,14 +95,12 @@ class StudyReader:
             journal.check_tail(EnvelopeVerifier())
             hive, genesis = _find_hive(journal, state, problem)
             specification = msgspec.json.decode(journal.blob(genesis.specification), type=Problem)
-            if to is None and not replay:
-                return cls(journal, hive, specification, open_views(journal, hive, specification))
-            reader = cls(journal, hive, specification, replay_views(journal, hive, specification, to))
-            reader._to = to
+            fresh = to is not None or replay
+            open_at = partial(replay_views, to=to) if fresh else open_views
+            return cls(journal, hive, specification, open_at(journal, hive, specification))
         except BaseException:
             journal.close()
             raise
-        return reader
 
     @property
     def count(self) -> int:
@@ -117,6 +116,15 @@ class StudyReader:
     def events(self) -> list[Event]:
         """The hive's events in fold order, excised ones included: read from the journal when first asked for."""
         return self.journal.events(self.hive, to=self._to)
+
+    def ids_of(self, *bodies: type[Any]) -> list[str]:
+        """Return the ids of the events with such bodies, in fold order, excised ones included.
+
+        Where events were folded as they lie in the journal, they are looked up there, and no event is read.
+        """
+        if "events" in vars(self) or not self._snapshot.fold.progress.chained:
+            return [event.id for event in self.events if isinstance(event.body, bodies)]
+        return self.journal.store.ids_of_kinds(self.hive, map(kind_named, bodies), to=self._to)
 
     def artifact(self, candidate: str) -> Artifact:
         """Return a candidate's artifact."""

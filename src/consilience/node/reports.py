@@ -129,6 +129,8 @@ def board(reader: StudyReader) -> BoardReport:
 
 
 def _excised_rows(reader: StudyReader) -> list[ExcisedRow]:
+    if not reader.excisions.withdrawn:
+        return []
     reasons = {excision.event: excision.reason for excision in reader.excisions.stated}
     return [
         ExcisedRow(

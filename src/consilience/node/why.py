@@ -137,8 +137,8 @@ def _metric(reader: StudyReader, name: str) -> _Answer | None:
 
 
 def _scored(reader: StudyReader, member: Member) -> list[TrialRow]:
-    rows = reader.trials.rows.values()
-    return [r for r in rows if r.proposed_event == member.event and r.status == "ok" and r.purpose not in ASIDE]
+    rows = reader.trials.of_candidate(member.event)
+    return [row for row in rows if row.status == "ok" and row.purpose not in ASIDE]
 
 
 def _event(reader: StudyReader, name: str) -> _Answer | None:
