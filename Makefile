@@ -35,6 +35,7 @@ bench: $(BIN)/.installed-dev
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/trials.py
 	$(BIN)/python benchmarks/channel.py
+	$(BIN)/python benchmarks/journal.py
 
 clean:
 	rm -rf $(VENV) .demo

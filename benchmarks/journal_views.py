@@ -74,7 +74,7 @@ def go_on(folder: Path) -> dict[str, Any]:
     journal = Journal.create(folder, identity, ManualClock(1_800_000_000_000, 7), "normal")
     hive = journal.hive_of(problem_id(PROBLEM))
     assert hive is not None
-    views = open_views(journal, hive, PROBLEM, writer=True)
+    views = open_views(journal, hive, PROBLEM, author=identity.did)
     fold = views.snapshot.fold
     journal.go_on(hive, folder / "marks", fold.progress.heads.values())
     seconds, opened_mb = time.perf_counter() - started, memory_mb()

@@ -45,7 +45,7 @@ Everything that a node knows is folded from these. An event is signed bytes: a p
 |---|---|
 | `v` | 1, the version of this envelope |
 | `hive` | random id of the hive, 32 hex digits |
-| `author` | the identity's `did:key` |
+| `author` | the identity's first `did:key`, for life |
 | `feed` | random id of the feed, 32 hex digits: one for each hive, locked writer and device |
 | `seq` | the event's number in its feed, from 0 |
 | `prev` | id of the feed's event before; null at seq 0 |
@@ -68,8 +68,17 @@ signing input = BASE64URL(header) "." payload
 ```
 
 Base64url has no padding, and each signature has one spelling: anything else is refused. The public key is in the
-author's DID (multicodec 0xe7, base58btc), so a reader needs no resolver. Any JOSE library that knows ES256K and
-`b64: false` can check an event.
+DID that `kid` begins with (multicodec 0xe7, base58btc), so a reader needs no resolver. Any JOSE library that knows
+ES256K and `b64: false` can check an event; `consilience show EVENT --jws` prints all that it needs.
+
+**Keys.** `author` is the identity's first DID, for life. `kid` names the key in force: the DID URL of that key's own
+`did:key`, which is the author's until the first `key.rotated`. Which key may sign which place of a feed follows from
+the identity's events about keys alone, never from a clock: a retired key signs a feed as far as its rotation `closes`
+it, the key after it what lies beyond. Those events are in the identity's own hive, whose id is the first 32 hex digits
+of SHA-256("consilience identity " + DID), and come before what they authorise. A proof or consent in a body is a
+detached JWS over a *statement*: canonical JSON whose field `statement` names its type (`consilience.rotation.v1`,
+`.certificate.v1`, `.consent.v1`, `.release.v1`), with every field of the body but the proofs, and the identity. A
+witness key's proof is by EdDSA (RFC 8037).
 
 **Versions.** A body of a later version carries `version_of_body`; an upcaster brings older ones up. Kinds and versions
 that a reader does not know are kept, verified, and folded by no view. A released field keeps its name and meaning.

@@ -89,7 +89,7 @@ def one_byte_changed(machine: Machine) -> None:
     trigger = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'event_no_update'").fetchone()[0]
     connection.execute("DROP TRIGGER event_no_update")
     connection.execute(
-        "UPDATE event SET payload = CAST(replace(payload, 'trial.started', 'trial.stopped') AS BLOB) WHERE position = 4"
+        "UPDATE event SET payload = CAST(replace(payload, 'trial.started', 'trial.stopped') AS BLOB) WHERE position = 6"
     )
     connection.execute(trigger)
     connection.commit()

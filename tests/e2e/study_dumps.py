@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from consilience.core.events import Event
+from consilience.journal.kinds import BY_NAME
 from consilience.journal.views.run_state import RunStateView
 from consilience.journal.views.trials import TrialsView
 from consilience.node.reading import StudyReader
@@ -54,12 +55,16 @@ def folded(state: Path, to: int | None = None) -> bytes:
 
 
 def story(state: Path) -> list[Any]:
-    """Return every event in order, without keys, ids and what was measured; references become places."""
+    """Return every event in order, without keys, ids and what was measured; references become places.
+
+    What identities say of themselves is all keys, and is left out.
+    """
     reader = StudyReader.open(state)
     try:
-        places = {event.id: place for place, event in enumerate(reader.events)}
-        authors = {event.fields.author for event in reader.events}
-        return [_told(event, places, authors) for event in reader.events]
+        events = [event for event in reader.events if event.fields.hive == reader.hive]
+        places = {event.id: place for place, event in enumerate(events)}
+        authors = {event.fields.author for event in events}
+        return [_told(event, places, authors) for event in events]
     finally:
         reader.close()
 
@@ -74,7 +79,9 @@ def _told(event: Event, places: dict[str, int], authors: set[str]) -> Any:
             return f"event {places[value]}" if value in places else "author" if value in authors else value
         return value
 
-    return [event.fields.kind, told(event.fields.body)]
+    salted = BY_NAME[event.fields.kind].erasable  # names of texts are drawn by chance
+    body = {name: bool(item) if name in salted else item for name, item in event.fields.body.items()}
+    return [event.fields.kind, told(body)]
 
 
 def stop_after(process: subprocess.Popen[str], lines: int, number: signal.Signals) -> str:

@@ -71,9 +71,9 @@ def test_a_damaged_or_changed_journal_fails_verification_and_names_the_event(she
     then(before=one_byte_changed)(shell.machine)
     code, out, _ = shell("verify", "-p", "valley")
     assert code == EXIT_VERIFICATION
-    assert "event 4 " in out
+    assert "event 6 " in out
     code, out, _ = shell("verify", "-p", "valley", "--json")
-    assert json.loads(out)["data"]["fault"]["position"] == 4
+    assert json.loads(out)["data"]["fault"]["position"] == 6
 
 
 def test_a_journal_that_was_cut_off_is_not_verified(shell: Shell) -> None:

@@ -28,6 +28,15 @@ SHOWS_NO_VIEW = {
     "backup": "a file",
     "gc": "blobs that no event names",
     "export": "a file, whose rows name their events",
+    "anew": "sets a journal aside",
+    "compact": "a file",
+    "retain": "erases texts; `log` has the tombstone",
+    "checkpoint": "the head of the tree over all events",
+    "witness": "another's checkpoint",
+    "prove": "one event, which is named on the command line",
+    "verify-proof": "a file",
+    "id": "keys; `soul` has the events behind them (test_soul_verb)",
+    "soul": "an identity, in all of its journals (test_soul_verb)",
     "trial": "ad-hoc trials are no events; its `holdout` names one (test_holdout_queries)",
 }
 ID = re.compile(r"[0-9a-f]{64}")

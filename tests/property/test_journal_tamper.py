@@ -14,6 +14,7 @@ from consilience.core.hypothesis import Hypothesis
 from consilience.core.problem import EvaluatorSpec, FileDigest, Objective, Problem, Surface
 from consilience.core.study import Policy, Spend
 from consilience.identity.keys import EnvelopeVerifier, Identity
+from consilience.journal import ranges
 from consilience.journal.device import claim_feed, read_marks
 from consilience.journal.journal import JOURNAL_NAME, Journal
 from consilience.journal.store import Store
@@ -30,6 +31,7 @@ PROBLEM = Problem(
 )
 VERIFIER = EnvelopeVerifier()
 PLACE = "hive journal.db"
+RANGES = (1, 3, 20_000)
 COLUMNS = ("payload", "jws", "id", "hive", "author", "feed", "seq", "kind")
 
 
@@ -51,6 +53,7 @@ def write_journal(folder: Path, identity: Identity) -> Path:
         )
     )
     journal.put(artifact_bytes(artifact))
+    journal.put(b"a log", salt=b"0123456789abcdef")
     proposed = journal.append(
         CandidateProposed(
             candidate=artifact_id(artifact),
@@ -77,21 +80,33 @@ def journal_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check(path: Path) -> VerifyReport:
+    """Verify in one range and in several: whoever shares the work, the report is the same."""
+    reports = [check_in_ranges(path, events) for events in RANGES]
+    assert all(report.fault == reports[-1].fault for report in reports)
+    assert len({(report.events, report.feeds, report.blobs, report.authors) for report in reports}) == 1
+    return reports[-1]
+
+
+def check_in_ranges(path: Path, events: int) -> VerifyReport:
     store = Store.open(path)
     try:
-        return verify_store(store, VERIFIER)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ranges, "RANGE_EVENTS", events)
+            return verify_store(store, VERIFIER)
     finally:
         store.close()
 
 
-def tampered(path: Path, statement: str, values: tuple[object, ...]) -> VerifyReport:
-    """Apply one statement past the triggers to a copy, and verify it."""
+def tampered(path: Path, statement: str, values: tuple[object, ...], *more: str) -> VerifyReport:
+    """Apply statements past the triggers to a copy, and verify it."""
     copy = path.with_name("copy.db")
     source = Store.open(path)
     copy.unlink(missing_ok=True)
     source.copy_to(copy)
     source.close()
     change(copy, statement, values)
+    for each in more:
+        change(copy, each)
     return check(copy)
 
 
@@ -111,10 +126,10 @@ def change(path: Path, statement: str, values: tuple[object, ...] = ()) -> None:
 def test_an_untouched_journal_holds(journal_path: Path) -> None:
     report = check(journal_path)
     assert report.fault is None
-    assert (report.events, report.feeds, report.blobs) == (4, 1, 3)
+    assert (report.events, report.feeds, report.blobs) == (4, 1, 4)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 3), column=st.sampled_from(COLUMNS), place=st.integers(0, 10**6), bit=st.integers(0, 7))
 def test_any_flipped_bit_of_an_event_is_caught(
     journal_path: Path, position: int, column: str, place: int, bit: int
@@ -128,7 +143,7 @@ def test_any_flipped_bit_of_an_event_is_caught(
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(which=st.integers(0, 2), place=st.integers(0, 10**6), bit=st.integers(0, 7))
+@given(which=st.integers(0, 3), place=st.integers(0, 10**6), bit=st.integers(0, 7))
 def test_any_flipped_bit_of_a_blob_is_caught(journal_path: Path, which: int, place: int, bit: int) -> None:
     name = read(journal_path, f"SELECT name FROM blob ORDER BY name LIMIT 1 OFFSET {which}")
     data = read(journal_path, f"SELECT data FROM blob WHERE name = '{name}'")
@@ -140,6 +155,43 @@ def test_any_flipped_bit_of_a_blob_is_caught(journal_path: Path, which: int, pla
 @pytest.mark.parametrize("position", range(3))
 def test_a_dropped_event_is_caught(journal_path: Path, position: int) -> None:
     assert tampered(journal_path, "DELETE FROM event WHERE position = ?", (position,)).fault is not None
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_a_changed_salt_is_caught(journal_path: Path, bit: int) -> None:
+    salt = bytes([ord("0") ^ (1 << bit)]) + b"123456789abcdef"
+    report = tampered(journal_path, "UPDATE blob SET salt = ? WHERE salt <> x''", (salt,))
+    assert report.fault is not None
+    assert "no longer matches" in report.fault.what
+
+
+def test_a_salt_given_to_another_blob_is_caught(journal_path: Path) -> None:
+    assert tampered(journal_path, "UPDATE blob SET salt = x'00' WHERE salt = x''", ()).fault is not None
+
+
+@pytest.mark.parametrize("position", range(4))
+@pytest.mark.parametrize("place", [-1, 4, 2**62])
+def test_a_repeated_event_is_caught(journal_path: Path, position: int, place: int) -> None:
+    columns = "hive, author, feed, seq, kind, payload, jws"
+    statement = f"INSERT INTO event SELECT {place}, 'x' || substr(id, 2), {columns} FROM event WHERE position = ?"
+    report = tampered(journal_path, statement, (position,))
+    assert report.fault is not None
+    assert report.fault.position == (place if place > 0 else -1)
+
+
+@pytest.mark.parametrize(("one", "other"), [(0, 1), (1, 2), (2, 3), (0, 3)])
+def test_exchanged_events_are_caught(journal_path: Path, one: int, other: int) -> None:
+    statement = "UPDATE event SET position = CASE position WHEN ?1 THEN 100 ELSE 101 END WHERE position IN (?1, ?2)"
+    back = f"UPDATE event SET position = CASE position WHEN 100 THEN {other} ELSE {one} END WHERE position > 99"
+    report = tampered(journal_path, statement, (one, other), back)
+    assert report.fault is not None
+    assert report.fault.position == one
+
+
+def test_a_blob_before_all_others_is_checked(journal_path: Path) -> None:
+    report = tampered(journal_path, "UPDATE blob SET rowid = -7, data = x'00' WHERE rowid = 1", ())
+    assert report.fault is not None
+    assert "no longer matches" in report.fault.what
 
 
 def test_two_swapped_events_are_caught(journal_path: Path) -> None:
@@ -162,7 +214,7 @@ def test_a_cut_tail_is_caught_by_the_device_that_wrote_it(tmp_path: Path) -> Non
     [
         ("DELETE FROM event", "is missing, but this device wrote it"),
         ("DELETE FROM blob WHERE data LIKE '%evaluate%'", "no blob"),
-        ("INSERT INTO blob VALUES ('zz', x'00')", "no longer matches"),
+        ("INSERT INTO blob (name, data) VALUES ('zz', x'00')", "no longer matches"),
         ("CREATE TRIGGER swallow BEFORE INSERT ON event BEGIN SELECT RAISE(IGNORE); END", "schema differs"),
         ("DROP INDEX event_by_feed", "schema differs"),
     ],

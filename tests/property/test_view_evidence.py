@@ -17,11 +17,13 @@ from consilience.journal import views
 from consilience.journal.kinds import KINDS
 from consilience.search import state as search_state
 
+# What these show names its own events, row by row; beliefs fade with every event of their hive, whatever its kind.
+OF_IDENTITIES = {"KeysView", "SoulView", "HiveDecisions", "BeliefsView"}
 ARGUMENTS = {"LeaderboardView": (PROBLEM.objective,), "SearchState": (PROBLEM,)}
 
 
 def found_views() -> list[Any]:
-    """Return every class of `journal.views`, and the search state, that folds events."""
+    """Return every class of `journal.views`, and the search state, that figures of a study are taken from."""
     modules = [
         importlib.import_module(f"{views.__name__}.{each.name}") for each in pkgutil.iter_modules(views.__path__)
     ]
@@ -29,7 +31,10 @@ def found_views() -> list[Any]:
         made
         for module in [*modules, search_state]
         for _, made in inspect.getmembers(module, inspect.isclass)
-        if made.__module__ == module.__name__ and hasattr(made, "apply") and not made.__name__.startswith("_")
+        if made.__module__ == module.__name__
+        and hasattr(made, "apply")
+        and not made.__name__.startswith("_")
+        and made.__name__ not in OF_IDENTITIES
     ]
     assert {"TrialsView", "BudgetView", "SearchState"} <= {made.__name__ for made in classes}
     return classes

@@ -96,10 +96,15 @@ class KeyRevoked(Struct, frozen=True, kw_only=True):
 
 
 class ControllerNamed(Struct, frozen=True, kw_only=True):
-    """A colder key owns this identity's stakes from now on. `consent` is its signature; "" takes the last one away."""
+    """A colder key owns this identity's stakes from now on; "" takes the last one away.
+
+    `consent` is its own signature, `release` that of the controller before it: a stolen hot key can neither put
+    another in its place nor take it away. Each is "" where there is no such controller.
+    """
 
     controller: str
     consent: str
+    release: str = ""
 
 
 class BeliefHeld(Struct, frozen=True, kw_only=True):

@@ -39,13 +39,16 @@ class BlobsErased(Struct, frozen=True, kw_only=True):
 class CheckpointSigned(Struct, frozen=True, kw_only=True):
     """A tree head of this node's log, as a C2SP signed note, with the cosignatures that it had then.
 
-    `size` counts the events that the head covers (this one is not among them); `root` is hex.
+    `size` counts the events that the head covers (this one is not among them); `root` is hex. `timestamps` are
+    blobs: RFC 3161 responses over the SHA-256 of the note's text. A later event of the same origin and size adds
+    cosignatures or time stamps to it.
     """
 
     origin: str
     size: int
     root: str
     note: str
+    timestamps: tuple[str, ...] = ()
 
 
 class FeedOpened(Struct, frozen=True, kw_only=True):

@@ -11,11 +11,13 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from consilience.core.artifact import Artifact
+from consilience.core.bodies_identity import KeyCertified, KeyRotated
+from consilience.core.events import Payload
 from consilience.core.hypothesis import Proposal
 from consilience.core.outcome import Isolation, Outcome
 from consilience.core.problem import Limits, Problem
@@ -52,11 +54,81 @@ class Verifier(Protocol):
         """Return "" when the JWS is the author's over these bytes, else the reason why not."""
 
 
+class Proofs(Protocol):
+    """**Protocol:** checks what events about keys prove; each method returns "" when it holds, else what does not."""
+
+    def signer(self, jws: str) -> str:
+        """Return the DID of the key that a JWS names; "" when it names none."""
+
+    def promise(self, key: str) -> str:
+        """Return the promise that a key keeps: hex SHA-256 of its 33 bytes; "" when it is no secp256k1 DID."""
+
+    def rotation(self, author: str, body: KeyRotated) -> str:
+        """Check the new key's proof of a rotation."""
+
+    def certificate(self, operator: str, body: KeyCertified) -> str:
+        """Check the certified key's proof, and that it is of the kind that its purpose needs."""
+
+    def consent(self, identity: str, controller: str, proof: str) -> str:
+        """Check a controller's consent."""
+
+    def release(self, identity: str, controller: str, successor: str, proof: str) -> str:
+        """Check that a controller let go of an identity."""
+
+
+class KeyRules(Protocol):
+    """**Protocol:** which key may sign what, by the identity events seen so far (`journal.views.keys`)."""
+
+    def is_plain(self, author: str) -> bool:
+        """Tell whether nothing but the author's first key was ever in force: the common case, told quickly."""
+
+    def key_fault(self, author: str, key: str, fields: Payload) -> str:
+        """Return "" when the key may sign at this place of the author's feed, else why not."""
+
+    def learn(self, payload: bytes, jws: str) -> str:
+        """Take in an event about keys whose signature holds; return "" or what is wrong with it. Ignores others."""
+
+
+class NoteSigner(Protocol):
+    """**Protocol:** an Ed25519 key that signs checkpoints. Only `identity` implements it over a private key."""
+
+    @property
+    def did(self) -> str:
+        """The key's ``did:key``."""
+
+    @property
+    def public_bytes(self) -> bytes:
+        """The 32 public bytes."""
+
+    def sign_bytes(self, data: bytes) -> bytes:
+        """Return the 64 bytes of a signature over the data."""
+
+
+class NoteVerifier(Protocol):
+    """**Protocol:** checks signatures by Ed25519 keys that are named by their ``did:key``."""
+
+    def public_bytes(self, did: str) -> bytes:
+        """Return the 32 public bytes.
+
+        Raises:
+            IdentityError: not the DID of an Ed25519 key.
+        """
+
+    def check(self, did: str, signature: bytes, data: bytes) -> bool:
+        """Tell whether a signature is this key's over the data."""
+
+
 class BlobStore(Protocol):
     """**Protocol:** bytes by their hash."""
 
     def put(self, data: bytes) -> str:
         """Keep the bytes and return their SHA-256 in hex."""
+
+    def put_erasable(self, data: bytes) -> str:
+        """Keep a text that may have to be erased and return its salted name, from which nobody can guess it.
+
+        Secrets in it are redacted first. The same text twice has two names.
+        """
 
     def get(self, name: str) -> bytes:
         """Return the bytes, checked against their name.
@@ -64,6 +136,16 @@ class BlobStore(Protocol):
         Raises:
             JournalError: absent, or the bytes no longer match.
         """
+
+
+class Redactor(Protocol):
+    """**Protocol:** takes secrets out of texts before they are stored (`core.redaction`)."""
+
+    def value(self, value: Any) -> Any:
+        """Redact every text in a JSON-like value."""
+
+    def data(self, data: bytes) -> bytes:
+        """Redact bytes that are mostly text."""
 
 
 class Grants(Struct, frozen=True, kw_only=True):

@@ -191,6 +191,11 @@ def comparability_key(problem: Problem, platform_class: str) -> str:
     )
 
 
+def evaluator_digest(problem: Problem) -> str:
+    """Hash how a candidate is measured: the evaluator with its files, and the environment where one is stated."""
+    return hash_value(_measure(problem))
+
+
 def _measure(problem: Problem) -> dict[str, Any]:
     """Return how a candidate is measured: the evaluator, and the environment where one is stated."""
     evaluator = to_builtins(problem.evaluator)

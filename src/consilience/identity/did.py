@@ -15,12 +15,13 @@ from functools import lru_cache
 import base58
 from coincurve import PublicKey
 
+from consilience.core.canonical import sha256_hex
 from consilience.core.errors import IdentityError
 
 _PREFIX = "did:key:z"
 _MULTICODEC_SECP256K1 = b"\xe7\x01"
 _COMPRESSED_BYTES = 33
-_PEER_ID_PREFIX = b"\x00\x25\x08\x02\x12\x21"  # identity multihash, length 37; protobuf: type Secp256k1, 33 bytes
+PEER_ID_PREFIX = b"\x00\x25\x08\x02\x12\x21"  # identity multihash, length 37; protobuf: type Secp256k1, 33 bytes
 
 
 def encode_did(public_key: PublicKey) -> str:
@@ -45,6 +46,15 @@ def decode_did(did: str) -> PublicKey:
     return key
 
 
+def promise_of(did: str) -> str:
+    """Return the hex SHA-256 of a DID's 33 key bytes: what is published before the key itself is (pre-rotation).
+
+    Raises:
+        IdentityError: not the DID of a secp256k1 key.
+    """
+    return sha256_hex(decode_did(did).format())
+
+
 def key_id(did: str) -> str:
     """Return the DID URL of the DID's only key, as a JWS ``kid``."""
     return f"{did}#{did.removeprefix('did:key:')}"
@@ -52,7 +62,7 @@ def key_id(did: str) -> str:
 
 def peer_id(public_key: PublicKey) -> str:
     """Return the libp2p peer id (``16Uiu2HA...``) of the key."""
-    return base58.b58encode(_PEER_ID_PREFIX + public_key.format()).decode()
+    return base58.b58encode(PEER_ID_PREFIX + public_key.format()).decode()
 
 
 def wallet_address(public_key: PublicKey) -> str:

@@ -3,6 +3,7 @@
 Rules:
     1. The private key never leaves this package; others get a Signer.
     2. Keys are made and used by libsecp256k1 (coincurve) only: other libraries sign with high-s.
+    3. After a rotation `did` is still the first key's DID (the author for life), `key_did` that of the key in force.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from consilience.identity.envelope import check_detached, protected_header, sign
 
 
 class Identity:
-    """A key with its names. Implements `core.ports.Signer`."""
+    """A key with its names. Implements `core.ports.Signer`. `author` is the identity's first DID; "" is this key's."""
 
-    def __init__(self, key: PrivateKey) -> None:
+    def __init__(self, key: PrivateKey, author: str = "") -> None:
         self._key = key
-        self._did = encode_did(key.public_key)
-        self._header = protected_header(self._did)
+        self._key_did = encode_did(key.public_key)
+        self._did = author or self._key_did
+        self._header = protected_header(self._key_did)
 
     @classmethod
     def generate(cls) -> Identity:
@@ -28,17 +30,22 @@ class Identity:
 
     @property
     def did(self) -> str:
-        """The author's ``did:key``."""
+        """The author's ``did:key``: that of the identity's first key, for life."""
         return self._did
 
     @property
+    def key_did(self) -> str:
+        """The ``did:key`` of the key that signs now."""
+        return self._key_did
+
+    @property
     def peer_id(self) -> str:
-        """The same key as a libp2p peer id."""
+        """The key in force as a libp2p peer id."""
         return peer_id(self._key.public_key)
 
     @property
     def wallet(self) -> str:
-        """The same key as a wallet address."""
+        """The key in force as a wallet address."""
         return wallet_address(self._key.public_key)
 
     def sign(self, payload: bytes) -> str:
@@ -51,7 +58,7 @@ class Identity:
 
 
 class EnvelopeVerifier:
-    """Checks envelopes. Implements `core.ports.Verifier`."""
+    """Checks envelopes of identities that never rotated. Implements `core.ports.Verifier`; see `identity.keyring`."""
 
     def verify(self, payload: bytes, jws: str, author: str) -> str:
         """Return "" when the JWS is the author's over these bytes, else the reason why not."""

@@ -7,11 +7,14 @@ Rules:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from consilience.core.outcome import Isolation
 from consilience.core.untrusted import cap, escape_controls
+from consilience.journal.quarantine import Proof
 
 _HOUR, _MINUTE = 3600, 60
+_ID = 12
 
 
 def printable(text: str, limit: int = 0) -> str:
@@ -58,6 +61,15 @@ def held(isolation: Isolation) -> str:
     return f"{words}*" if weaknesses(isolation) else words
 
 
+def quarantine_lines(proofs: Sequence[Proof]) -> list[str]:
+    """Say which authors are in quarantine and by which two events, one line for each proof."""
+    return [
+        f"in quarantine: {one_line(proof.author, 0)} ({_PROOFS[proof.reason]}): events "
+        f"{' and '.join(name[:_ID] for name in proof.events[:2])}; of it counts only what lies before them"
+        for proof in proofs
+    ]
+
+
 def weaknesses(isolation: Isolation) -> list[str]:
     """Say why a trial's isolation makes weaker evidence, one line for each reason; none for strong and split."""
     found = [_LEVELS.get(isolation.level, ""), _DOMAINS.get(isolation.domain, "")]
@@ -65,6 +77,11 @@ def weaknesses(isolation: Isolation) -> list[str]:
     return [line for line in found if line]
 
 
+_PROOFS = {
+    "forked-feed": "signed two events for one place of a feed",
+    "two-spending-feeds": "opened two spending feeds",
+    "two-rotations": "let two keys follow one",
+}
 _LEVELS = {
     "none": "none: candidate code ran without a sandbox",
     "wasm": "wasm: held by a WebAssembly machine in a process of ours, not by the kernel",

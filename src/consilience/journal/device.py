@@ -17,7 +17,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from consilience.core.errors import EnvironmentLacksError, JournalError, LockedError
+from consilience.core.errors import DamagedError, EnvironmentLacksError, JournalError, LockedError
 
 try:
     import fcntl
@@ -35,9 +35,17 @@ class FeedMark:
         self._place = place
 
     def move(self, seq: int) -> None:
-        """Remember that the journal holds the feed up to `seq`."""
+        """Remember that the journal holds the feed up to `seq`.
+
+        Raises:
+            JournalError: the disk refused; the mark lags behind, which is harmless.
+        """
         self.seq = seq
-        os.pwrite(self._descriptor, f"{seq:020d} {self._place}\n".encode(), 0)
+        try:
+            os.pwrite(self._descriptor, f"{seq:020d} {self._place}\n".encode(), 0)
+        except OSError as error:
+            what = f"the events are safe, but the mark of feed {self.feed[:8]} cannot be kept: {error}"
+            raise JournalError(what, hint="free some space where the marks are, and run again: it resumes") from error
 
     def release(self) -> None:
         """Let go of the feed."""
@@ -63,6 +71,46 @@ def read_marks(folder: Path) -> dict[str, Mark]:
         if seq.isdecimal():
             marks[file.name] = Mark(seq=int(seq), hive=hive, path=path)
     return marks
+
+
+def busy_feeds(folder: Path) -> list[str]:
+    """Return the feeds of this device that some process is writing now."""
+    return [file.name for file in sorted(folder.iterdir()) if file.is_file() and _is_locked(file)]
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        _lock(descriptor)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def marks_of(folder: Path, journal: Path) -> dict[str, Mark]:
+    """Return the marks of feeds that this device wrote into the journal at a path."""
+    place = str(journal.resolve())
+    return {feed: mark for feed, mark in read_marks(folder).items() if mark.path == place and mark.seq >= 0}
+
+
+def refuse_lost(folder: Path, journal: Path) -> None:
+    """Refuse a journal without events where this device has written some: it was emptied, or is gone.
+
+    Raises:
+        DamagedError: a mark says so.
+    """
+    written = sum(mark.seq + 1 for mark in marks_of(folder, journal).values())
+    if written:
+        raise DamagedError(
+            f"{journal} is empty or gone, but this device wrote {written} events to it",
+            hint="restore it from `consilience backup`, or `consilience anew` to start without it",
+        )
 
 
 def claim_feed(folder: Path, heads: dict[str, int], place: str) -> FeedMark:

@@ -8,12 +8,13 @@ Rules:
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from consilience.core.canonical import canonical_bytes
+from consilience.core.canonical import LARGEST_INTEGER, canonical_bytes
 from consilience.core.errors import JournalError
 from consilience.core.events import EVENT_VERSION, Event, Payload, event_id, read_payload
 from consilience.core.ports import Verifier
@@ -64,8 +65,13 @@ def next_payload(head: FeedHead, body: Any, *, at: int, after: tuple[str, ...] =
     )
 
 
-def read_event(payload: bytes, jws: str) -> Event:
+def read_event(payload: bytes, jws: str, name: str = "") -> Event:
     """Read a stored event. The signature is not checked here (`check_row` does).
+
+    Args:
+        payload: the bytes as signed.
+        jws: the signature.
+        name: the event's id where it is known already; else it is computed.
 
     Raises:
         JournalError: the bytes are not an event, or its body does not fit its kind.
@@ -75,39 +81,65 @@ def read_event(payload: bytes, jws: str) -> Event:
     except (msgspec.DecodeError, RecursionError) as error:
         raise JournalError(f"not an event: {error}") from error
     body = read_body(fields.kind, fields.body) if fields.v == EVENT_VERSION else None
-    return Event(id=event_id(payload), payload=payload, jws=jws, fields=fields, body=body)
+    return Event(id=name or event_id(payload), payload=payload, jws=jws, fields=fields, body=body)
 
 
 def check_row(row: Row, verifier: Verifier) -> str:
-    """Return "" when a row's id, columns, canonical form and signature all hold, else what does not.
+    """Return "" when a row's id, signature, columns and canonical form all hold, else what does not: upon receipt."""
+    event = open_row(row, verifier)
+    return event if isinstance(event, str) else check_canonical(row.payload)
 
-    The signature comes before anything is parsed: bytes that nobody signed are not worth reading.
+
+def open_row(row: Row, verifier: Verifier) -> Event | str:
+    """Return the event of a stored row whose id, signature and columns hold, else what does not.
+
+    The signature comes before anything is parsed: bytes that nobody signed are not worth reading. Canonical form was
+    checked when the row came in, and nothing that is signed can have lost it since.
     """
     if event_id(row.payload) != row.id:
         return "the id is not the hash of the payload"
-    return verifier.verify(row.payload, row.jws, row.author) or _check_payload(row)
-
-
-def _check_payload(row: Row) -> str:
+    fault = verifier.verify(row.payload, row.jws, row.author)
+    if fault:
+        return fault
     try:
-        fields = read_event(row.payload, row.jws).fields
-        canonical = canonical_bytes(msgspec.json.decode(row.payload)) == row.payload
+        event = read_event(row.payload, row.jws, row.id)
     except JournalError as error:
         return error.message
-    except (ValueError, RecursionError) as error:
-        return f"the payload has no canonical form: {error}"
-    if not canonical:
-        return "the payload is not in canonical form"
+    fields = event.fields
     columns = (row.hive, row.author, row.feed, row.seq, row.kind)
     same = columns == (fields.hive, fields.author, fields.feed, fields.seq, fields.kind)
-    return "" if same else "the row's columns differ from its payload"
+    return event if same else "the row's columns differ from its payload"
+
+
+def check_canonical(payload: bytes) -> str:
+    """Return "" when the bytes are in canonical form, else why not."""
+    try:
+        canonical = canonical_bytes(json.loads(payload, parse_int=_number)) == payload
+    except (ValueError, RecursionError) as error:
+        return f"the payload has no canonical form: {error}"
+    return "" if canonical else "the payload is not in canonical form"
+
+
+def _number(digits: str) -> int | float:
+    """Read a number without a point: a float beyond 2^53 looks so in canonical form (RFC 8785 section 3.2.2.3)."""
+    number = int(digits)
+    return number if abs(number) <= LARGEST_INTEGER else float(number)
 
 
 def check_link(head: FeedHead, fields: Payload) -> str:
     """Return "" when the payload follows `head`, else what is wrong with the link."""
-    if fields.seq != head.seq + 1:
-        return f"seq {fields.seq} follows seq {head.seq}"
-    if fields.prev != head.id:
+    return _check_place(head, fields.seq, fields.prev)
+
+
+def check_head(head: FeedHead, claimed: FeedHead) -> str:
+    """Return "" when an event that says it follows `claimed` follows `head`, else what is wrong with the link."""
+    return _check_place(head, claimed.seq + 1, claimed.id)
+
+
+def _check_place(head: FeedHead, seq: int, prev: str | None) -> str:
+    if seq != head.seq + 1:
+        return f"seq {seq} follows seq {head.seq}"
+    if prev != head.id:
         return "prev is not the id of the event before"
     return ""
 

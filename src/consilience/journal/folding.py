@@ -36,10 +36,11 @@ Views = Mapping[str, KeptView]
 
 
 class Key(Struct, frozen=True, kw_only=True):
-    """What a snapshot is of: a hive, folded by this code."""
+    """What a snapshot is of: a hive, folded by this code, with these events of identities before it."""
 
     hive: str
     code: str
+    identities: str = ""
     format: int = FORMAT
 
 
@@ -73,6 +74,7 @@ class Fold:
         file: where the tables are; None is memory.
         complete: how many events every view has taken; one less than `progress` says while one is being taken.
         sound: whether the views are what a refold would give, as far as this fold can tell; else nothing is saved.
+        whole: whether every event counts that is held of the hive and of its identities; else nothing is saved.
         writes: whether the file may be written by this process.
     """
 
@@ -83,6 +85,7 @@ class Fold:
         self.unsaved = 0
         self.complete = 0
         self.sound = True
+        self.whole = True
         self.writes = writes and file is not None
         self.standing = StandingFold(())
         self.file = file
@@ -101,10 +104,20 @@ class Fold:
         """Whether an excision, or its withdrawal, was folded on top: what came before has to be folded anew."""
         return self.standing.stale
 
+    @property
+    def as_it_lies(self) -> bool:
+        """Whether the hive's events were folded in the order in which they lie in the journal, all of them."""
+        return self.progress.chained and self.whole
+
     def apply(self, event: Event) -> None:
         """Take one more event as it was written, on top of all others."""
         self.sound = self.sound and self.progress.follows(event)
         self._take(event)
+
+    def begin(self, identities: Iterable[Event]) -> None:
+        """Take the events of the hive's identities, before any other."""
+        for event in identities:
+            self._take(event)
 
     def stack(self, event: Event, position: int) -> None:
         """Take the stored event at a local position, on top of all others.
@@ -187,8 +200,11 @@ class Fold:
                     setattr(view, attribute, table)
 
     def _take(self, event: Event) -> None:
-        self.progress = self.progress.after(event)
-        self.unsaved += 1
+        if event.fields.hive == self.key.hive:
+            self.progress = self.progress.after(event)
+            self.unsaved += 1
+        else:
+            self.progress = self.progress.beside(event)
         self.standing.apply(event)
         self.complete = self.progress.events
 

@@ -35,7 +35,8 @@ class Kind(Struct, frozen=True, kw_only=True):
     trial's outcome about its start, a verdict about its candidate.
 
     `blobs` names the fields that hold names of blobs; those of `erasable`, a part of them, are salted and may be
-    erased by `consilience retain`.
+    erased by `consilience retain`. `texts` are the paths of free text, which is redacted before it is signed; what
+    a proof inside the body covers cannot be among them.
     """
 
     name: str
@@ -48,19 +49,21 @@ class Kind(Struct, frozen=True, kw_only=True):
     account_of: str = ""
     blobs: tuple[str, ...] = ()
     erasable: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
 
 
 KINDS: tuple[Kind, ...] = (
     Kind(name="hive.founded", body=bodies.HiveFounded, blobs=("specification",)),
     Kind(name="study.configured", body=bodies.StudyConfigured),
     Kind(name="run.started", body=bodies.RunStarted, mentions=("study",), blobs=("environment_blob",)),
-    Kind(name="run.ended", body=bodies.RunEnded, mentions=("run",)),
+    Kind(name="run.ended", body=bodies.RunEnded, mentions=("run",), texts=("message",)),
     Kind(
         name="candidate.proposed",
         body=bodies.CandidateProposed,
         rests_on=("parents",),
         result=True,
         blobs=("candidate",),
+        texts=("hypothesis.change", "hypothesis.reason"),
     ),
     Kind(name="trial.started", body=bodies.TrialStarted, rests_on=("proposed",), result=True, account_of="proposed"),
     Kind(
@@ -71,6 +74,7 @@ KINDS: tuple[Kind, ...] = (
         account_of="started",
         blobs=("log", "feedback", "environment"),
         erasable=("log", "feedback"),
+        texts=("failure.message",),
     ),
     Kind(name="trial.cancelled", body=bodies.TrialCancelled, rests_on=("started",), account_of="started"),
     Kind(name="noise.measured", body=bodies.NoiseMeasured, rests_on=("trials",), result=True),
@@ -84,23 +88,43 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(name="phase.switched", body=bodies.PhaseSwitched),
     Kind(name="epoch.closed", body=bodies.EpochClosed, mentions=("heads",)),
-    Kind(name="record.imported", body=bodies.RecordImported, result=True, blobs=("source",), erasable=("source",)),
-    Kind(name="artifact.applied", body=bodies.ArtifactApplied, mentions=("proposed",), account_of="proposed"),
+    Kind(
+        name="record.imported",
+        body=bodies.RecordImported,
+        result=True,
+        blobs=("source",),
+        erasable=("source",),
+        texts=("label", "metric", "description"),
+    ),
+    Kind(
+        name="artifact.applied",
+        body=bodies.ArtifactApplied,
+        mentions=("proposed",),
+        account_of="proposed",
+        texts=("target",),
+    ),
     Kind(name="identity.created", body=identity.IdentityCreated),
     Kind(name="key.rotated", body=identity.KeyRotated, mentions=("previous",)),
     Kind(name="key.certified", body=identity.KeyCertified),
-    Kind(name="key.revoked", body=identity.KeyRevoked),
+    Kind(name="key.revoked", body=identity.KeyRevoked, texts=("reason",)),
     Kind(name="controller.named", body=identity.ControllerNamed),
     Kind(name="belief.held", body=identity.BeliefHeld, rests_on=("supports", "contradicts"), result=True),
-    Kind(name="result.excised", body=records.ResultExcised, mentions=("target",), account_of="target"),
+    Kind(
+        name="result.excised",
+        body=records.ResultExcised,
+        mentions=("target",),
+        account_of="target",
+        texts=("reason",),
+    ),
     Kind(
         name="excision.withdrawn",
         body=records.ExcisionWithdrawn,
         mentions=("excision",),
         account_of="excision",
+        texts=("reason",),
     ),
-    Kind(name="blobs.erased", body=records.BlobsErased),
-    Kind(name="checkpoint.signed", body=records.CheckpointSigned),
+    Kind(name="blobs.erased", body=records.BlobsErased, texts=("rule",)),
+    Kind(name="checkpoint.signed", body=records.CheckpointSigned, blobs=("timestamps",)),
     Kind(name="feed.opened", body=records.FeedOpened),
 )
 
@@ -161,11 +185,13 @@ def read_versioned(kind: Kind, fields: dict[str, Any]) -> Any:
 
 def references(body: Any, names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the ids in the named fields of a body, empty ones left out."""
+    if not names:
+        return ()
     found: list[str] = []
     for name in names:
         value = getattr(body, name)
         found.extend([value] if isinstance(value, str) else value)
-    return tuple(item for item in found if item)
+    return tuple(filter(None, found))
 
 
 def specification_blobs(specification: bytes) -> tuple[str, ...]:

@@ -27,10 +27,10 @@ class Progress(Struct, frozen=True, kw_only=True):
     Attributes:
         position: local position of the last event of the hive that is folded; all before it are, too.
         event: the id of the event there.
-        events: how many are folded, excised ones included.
+        events: how many are folded, those of identities and excised ones included.
         heads: where each feed stands.
         tips: ids of events that no other one builds on.
-        chained: whether each event built on all before it.
+        chained: whether each event of the hive built on all before it.
     """
 
     position: int = -1
@@ -48,18 +48,25 @@ class Progress(Struct, frozen=True, kw_only=True):
             return False
         return self.chained or not isinstance(event.body, EpochClosed)
 
+    def beside(self, event: Event) -> Progress:
+        """Return where the fold stands after one more event of an identity: those come before all of the hive."""
+        return replace(self, events=self.events + 1, heads=self._heads_after(event))
+
     def after(self, event: Event) -> Progress:
         """Return where the fold stands after one more event."""
-        fields, causes = event.fields, _causes(event)
-        head = FeedHead(hive=fields.hive, author=fields.author, feed=fields.feed, seq=fields.seq, id=event.id)
-        name = f"{fields.author} {fields.feed}"
+        causes = _causes(event)
         return replace(
             self,
             events=self.events + 1,
-            heads={**self.heads, name: head},
+            heads=self._heads_after(event),
             tips=(*(tip for tip in self.tips if tip not in causes), event.id),
             chained=self.chained and set(self.tips) <= causes,
         )
+
+    def _heads_after(self, event: Event) -> dict[str, FeedHead]:
+        fields = event.fields
+        head = FeedHead(hive=fields.hive, author=fields.author, feed=fields.feed, seq=fields.seq, id=event.id)
+        return {**self.heads, f"{fields.hive} {fields.author} {fields.feed}": head}
 
 
 def _causes(event: Event) -> set[str]:

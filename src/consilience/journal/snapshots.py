@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from msgspec import Struct
@@ -22,11 +22,13 @@ from msgspec.structs import replace
 
 from consilience.core.errors import JournalError
 from consilience.core.events import Event
+from consilience.journal.beside import Beside, beside
 from consilience.journal.device import WriterLock
 from consilience.journal.excision import excisions_of
 from consilience.journal.feed import read_event
 from consilience.journal.folding import Fold, Key, NotOnTopError, Views
 from consilience.journal.journal import JournalReader
+from consilience.journal.order import Ordered
 from consilience.journal.table_file import StateDamagedError, TableFile, remove_state
 
 FOLDER = "views"
@@ -71,7 +73,8 @@ class Snapshot:
 class Source(Struct, frozen=True):
     """What a snapshot is made from: the journal, the hive and code, a maker of new views, and the file's place.
 
-    `end` is the local position of the last event to look at; None is all, whatever comes.
+    `end` is the local position of the last event to look at; None is all, whatever comes. `author` is who writes the
+    journal in this process; "" is nobody.
     """
 
     journal: JournalReader
@@ -79,6 +82,8 @@ class Source(Struct, frozen=True):
     views: Callable[[], Views]
     path: Path
     end: int | None = None
+    author: str = ""
+    before: Beside = Beside(events=(), whole=True, keys=None)
 
 
 def open_snapshot(source: Source, *, writer: bool = False) -> Snapshot:
@@ -88,18 +93,19 @@ def open_snapshot(source: Source, *, writer: bool = False) -> Snapshot:
         source: what to fold.
         writer: whether this process writes the journal, and so keeps the snapshot up to date.
     """
-    if not writer:
-        source = replace(source, end=_length(source.journal) - 1)
+    end = None if writer else _length(source.journal) - 1
+    source = _with_identities(replace(source, end=end))
     found = None if writer else _open_to_read(source)
     short = not writer and _length(source.journal) < WORTH_SAVING
-    if found is None and not short:
+    if found is None and not short and source.before.whole:
         found = _open_to_write(source, stays=writer)
     return found or _open_without(source)
 
 
-def fold_of(source: Source, events: Sequence[Event]) -> Snapshot:
-    """Return the views folded from these events of the hive, in canonical order, in memory."""
+def fold_of(source: Source, events: Sequence[Event], *, whole: bool = False) -> Snapshot:
+    """Return the views folded from these events, in canonical order, in memory; `whole` as for a fold."""
     fold = Fold(source.key, source.views())
+    fold.whole = whole
     fold.sort_in(events, excisions_of(events), save_every=SAVE_EVERY)
     return Snapshot(source, fold)
 
@@ -107,12 +113,24 @@ def fold_of(source: Source, events: Sequence[Event]) -> Snapshot:
 def fold_up_to(source: Source, to: int | None) -> Snapshot:
     """Return the views folded from the first event up to local position `to`, without any snapshot."""
     source = replace(source, end=_length(source.journal) - 1 if to is None else to)
-    return fold_of(source, source.journal.events(source.key.hive, to=source.end))
+    ordered = source.journal.ordered(source.key.hive, to=source.end)
+    return fold_of(source, ordered.events, whole=_counts_all(ordered))
+
+
+def _counts_all(ordered: Ordered) -> bool:
+    return not (ordered.proofs or ordered.left_out or ordered.waiting)
+
+
+def _with_identities(source: Source) -> Source:
+    before = beside(source.journal, source.key.hive, source.end, [source.author] if source.author else [])
+    return replace(source, before=before, key=replace(source.key, identities=before.digest))
 
 
 def _open_to_read(source: Source) -> Snapshot | None:
     """Lay the tail over the snapshot, in memory. None where there is none to believe, or the tail is long."""
     file = None
+    if not source.before.whole:
+        return None
     try:
         file = TableFile.to_read(source.path)
         fold = Fold(source.key, source.views(), file)
@@ -160,7 +178,7 @@ def _open_without(source: Source) -> Snapshot:
 
 
 def _resume(source: Source) -> Fold | None:
-    if not source.path.exists():
+    if not (source.before.whole and source.path.exists()):
         return None
     file = TableFile.to_write(source.path)
     try:
@@ -176,9 +194,9 @@ def _resume(source: Source) -> Fold | None:
 def _fold_anew(source: Source, file: Callable[[], TableFile | None]) -> Fold:
     """Fold all events: as they lie in the journal where that is their order, else sorted in memory."""
     rows = source.journal.store.rows
-    if not any(True for kind in _EXCISION for _ in rows(hive=source.key.hive, kind=kind)):
+    if source.before.whole and not any(True for kind in _EXCISION for _ in rows(hive=source.key.hive, kind=kind)):
         with suppress(NotOnTopError):
-            return _folded(source, file(), _stack)
+            return _folded(source, file(), _stack_all)
     return _folded(source, file(), _sort_in)
 
 
@@ -195,10 +213,12 @@ def _folded(source: Source, file: TableFile | None, take: Callable[[Source, Fold
 def _sort_in(source: Source, fold: Fold) -> None:
     journal, hive = source.journal, source.key.hive
     position, last = journal.store.place(hive, to=source.end)
-    events = journal.events(hive, to=position)
-    fold.sort_in(events, excisions_of(events), save_every=SAVE_EVERY)
+    ordered = journal.ordered(hive, to=source.end)
+    fold.whole = source.before.whole and _counts_all(ordered)
+    if fold.file is not None and fold.file.path is not None:
+        fold.writes = fold.writes and fold.whole
+    fold.sort_in(ordered.events, excisions_of(ordered.events), save_every=SAVE_EVERY)
     fold.move(position, last)
-    fold.writes = fold.writes and journal.store.count_since(hive, 0) == len(events)  # else some are held back
 
 
 def _load(source: Source, fold: Fold) -> None:
@@ -218,9 +238,17 @@ def _check_tail(source: Source, fold: Fold) -> None:
         raise NotOnTopError
 
 
+def _stack_all(source: Source, fold: Fold) -> None:
+    fold.begin(source.before.events)
+    _stack(source, fold)
+
+
 def _stack(source: Source, fold: Fold) -> None:
-    for row in source.journal.store.rows(hive=source.key.hive, since=fold.progress.position + 1, to=source.end):
-        fold.stack(read_event(row.payload, row.jws), row.position)
+    for row in source.journal.store.rows(hive=source.key.hive, start=fold.progress.position + 1, to=source.end):
+        event = read_event(row.payload, row.jws)
+        if not source.before.holds(event):
+            raise NotOnTopError
+        fold.stack(event, row.position)
         if fold.unsaved >= SAVE_EVERY:
             fold.save()
 
@@ -253,7 +281,7 @@ def _mender(source: Source, fold: Fold) -> Callable[[], TableFile]:
 
 def _in_order(source: Source, fold: Fold) -> Iterable[Event]:
     """Yield the events in the order in which a fold took them."""
-    if fold.progress.chained:
-        rows = source.journal.store.rows(hive=source.key.hive, since=0)
-        return (read_event(row.payload, row.jws) for row in rows)
+    if fold.as_it_lies:
+        rows = source.journal.store.rows(hive=source.key.hive, start=0)
+        return chain(source.before.events, (read_event(row.payload, row.jws) for row in rows))
     return source.journal.events(source.key.hive, to=source.end)

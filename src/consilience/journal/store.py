@@ -3,7 +3,11 @@
 Rules:
     1. Rows are only ever added; triggers refuse UPDATE and DELETE on events and UPDATE on blobs.
     2. What is committed survives power loss (`synchronous=FULL`); what is not committed never happened.
-    3. A file of a newer format is refused before anything is read or written.
+    3. After a refused write nothing more is written through this Store: what its caller believes may not be on disk.
+    4. A file of a newer format, or of another program, is refused before anything is written.
+
+Durability: `full` waits at each commit until the disk has the group. `normal` waits only when the write-ahead log is
+moved into the file: power loss may take the latest groups, whole and from the end; a killed process loses nothing.
 
 Data flow: Journal -> here -> disk; disk -> rows -> `journal.feed`.
 """
@@ -16,36 +20,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from consilience.core.canonical import sha256_hex
-from consilience.core.errors import DamagedError, JournalError, NewerFormatError, NotFoundError
+from consilience.core.errors import DamagedError, JournalError, NotFoundError
 from consilience.journal.feed import Row
+from consilience.journal.opening import check_before_opening, no_journal_yet
+from consilience.journal.refusals import MEND_DAMAGED, explain
+from consilience.journal.schema import FORMAT_VERSION, format_of, schema_faults, upgrade
 
 Durability = Literal["full", "normal"]
 
-APPLICATION_ID = 0x434F4E53  # "CONS": `file` and other tools can tell what this is
-FORMAT_VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE event (
-    position INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    hive TEXT NOT NULL,
-    author TEXT NOT NULL,
-    feed TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    payload BLOB NOT NULL,
-    jws TEXT NOT NULL
-) STRICT;
-CREATE INDEX event_by_feed ON event (hive, feed, seq);
-CREATE INDEX event_by_kind ON event (kind, position);
-CREATE TABLE blob (name TEXT PRIMARY KEY, data BLOB NOT NULL) STRICT;
-CREATE TRIGGER event_no_update BEFORE UPDATE ON event BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
-CREATE TRIGGER event_no_delete BEFORE DELETE ON event BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
-CREATE TRIGGER blob_no_update BEFORE UPDATE ON blob BEGIN SELECT RAISE(ABORT, 'blobs never change'); END;
-"""
 _COLUMNS = "position, id, hive, author, feed, seq, kind, payload, jws"
+_INSERT = f"INSERT INTO event ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)"  # noqa: S608  constant columns
+FIRST_POSITION = -(2**63)  # SQLite's smallest: a row before 0, which is a fault, is read as well
 _LAST_POSITION = 2**63 - 1  # SQLite's largest
-_MEND_DAMAGED = "restore the journal from `consilience backup`, or move it away to start anew"
+_BUSY_SECONDS = 10.0  # a reader that moves the log into the file holds others up for less
 
 
 class Store:
@@ -53,28 +40,29 @@ class Store:
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
+        self._refused: JournalError | None = None
         self.path = path
+        self.version = FORMAT_VERSION
 
     @classmethod
     def open(cls, path: Path, *, durability: Durability = "full", create: bool = False) -> Store:
-        """Open the file, making it when `create` is set.
+        """Open the file for reading, or with `create` for writing: it is made when absent, and upgraded when older.
 
         Raises:
             NotFoundError: absent and `create` is not set.
             NewerFormatError, DamagedError, JournalError: it cannot be used.
         """
-        if not create and (not path.exists() or path.stat().st_size == 0):
-            raise NotFoundError(f"no journal at {path}", hint="`consilience run` makes one")
+        check_before_opening(path, create=create)
         try:
-            connection = sqlite3.connect(path, isolation_level=None, timeout=10.0)
-        except sqlite3.DatabaseError as error:
-            raise _explain(path, error) from error
+            connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
+        except sqlite3.Error as error:
+            raise explain(path, error) from error
         store = cls(connection, path)
         try:
             store._prepare(durability, create=create)
-        except sqlite3.DatabaseError as error:
+        except sqlite3.Error as error:
             connection.close()
-            raise _explain(path, error) from error
+            raise explain(path, error) from error
         except JournalError:
             connection.close()
             raise
@@ -82,41 +70,30 @@ class Store:
 
     def _prepare(self, durability: Durability, *, create: bool) -> None:
         connection = self._connection
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > FORMAT_VERSION:
-            raise NewerFormatError(
-                f"{self.path} has format {version}, this version knows up to {FORMAT_VERSION}",
-                hint="upgrade consilience: pip install --upgrade consilience",
-            )
-        if version == 0 and create:
-            self._create_schema()
-        elif version != FORMAT_VERSION:
-            raise DamagedError(f"{self.path} has format {version}, which never was", hint=_MEND_DAMAGED)
-        connection.execute("PRAGMA journal_mode=WAL")
+        self.version = format_of(connection, self.path)
+        if create:
+            upgrade(connection, self.version)
+            self.version = FORMAT_VERSION
+            connection.execute("PRAGMA journal_mode=WAL")
+            for fault in schema_faults(connection, self.version):
+                raise DamagedError(f"{self.path}: {fault}", hint=MEND_DAMAGED)
+        elif self.version == 0:
+            raise no_journal_yet(self.path)
         connection.execute(f"PRAGMA synchronous={'FULL' if durability == 'full' else 'NORMAL'}")
-        application = connection.execute("PRAGMA application_id").fetchone()[0]
-        if application != APPLICATION_ID:
-            raise DamagedError(f"{self.path} is not a consilience journal", hint=_MEND_DAMAGED)
-
-    def _create_schema(self) -> None:
-        if self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise DamagedError(f"{self.path} is not a consilience journal", hint=_MEND_DAMAGED)
-        script = f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={FORMAT_VERSION};"
-        self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} {script} COMMIT;")
 
     def begin(self) -> None:
         """Open a group: everything until `commit` becomes durable together, or not at all."""
         if not self._connection.in_transaction:
-            self._run("BEGIN IMMEDIATE")
+            self._write("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         """Make the group durable.
 
         Raises:
-            JournalError: the disk refused; nothing of the group is kept.
+            JournalError: the disk refused; nothing of the group is acknowledged.
         """
-        if self._connection.in_transaction:
-            self._run("COMMIT")
+        if self._connection.in_transaction or self._refused:
+            self._write("COMMIT")
 
     def rollback(self) -> None:
         """Forget the open group."""
@@ -125,18 +102,27 @@ class Store:
 
     def add(self, row: Row) -> None:
         """Add one event to the open group."""
-        query = f"INSERT INTO event ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)"  # noqa: S608  constant columns
-        if self._run(query, _values(row)).rowcount != 1:
-            raise DamagedError(f"{self.path} did not take an event", hint=_MEND_DAMAGED)
+        if self._write(_INSERT, _values(row)).rowcount != 1:
+            raise DamagedError(f"{self.path} did not take an event", hint=MEND_DAMAGED)
 
     def holds(self, event: str) -> bool:
         """Tell whether an event is here."""
-        return bool(self._fetch("SELECT 1 FROM event WHERE id = ?", (event,)))
+        return self.position_of(event) is not None
 
-    def put(self, data: bytes) -> str:
-        """Keep the bytes and return their hash; keeping them twice is keeping them once."""
-        name = sha256_hex(data)
-        self._run("INSERT INTO blob (name, data) VALUES (?, ?) ON CONFLICT DO NOTHING", (name, data))
+    def position_of(self, event: str) -> int | None:
+        """Return the local position of an event, None when it is not here."""
+        found = self._fetch("SELECT position FROM event WHERE id = ?", (event,))
+        return int(found[0][0]) if found else None
+
+    def put(self, data: bytes, salt: bytes = b"") -> str:
+        """Keep the bytes and return their name, the hash of salt and bytes; keeping them twice is keeping them once.
+
+        Bytes that may have to be erased get a random salt, so that nobody can tell from the name that stays
+        whether it was that of bytes that he guesses.
+        """
+        name = sha256_hex(salt + data)
+        query = "INSERT INTO blob (name, data, salt) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+        self._write(query, (name, data, salt))
         return name
 
     def get(self, name: str) -> bytes:
@@ -146,45 +132,83 @@ class Store:
             NotFoundError: absent.
             DamagedError: the bytes no longer match their name.
         """
-        found = self._fetch("SELECT data FROM blob WHERE name = ?", (name,))
+        found = self._fetch(f"SELECT data, {self._salt} FROM blob WHERE name = ?", (name,))  # noqa: S608  constant
         if not found:
             raise NotFoundError(f"no blob {name[:12]}")
-        data = bytes(found[0][0])
-        if sha256_hex(data) != name:
-            raise DamagedError(f"blob {name[:12]} no longer matches its hash", hint=_MEND_DAMAGED)
+        data, salt = bytes(found[0][0]), bytes(found[0][1])
+        if sha256_hex(salt + data) != name:
+            raise DamagedError(f"blob {name[:12]} no longer matches its hash", hint=MEND_DAMAGED)
         return data
+
+    def has_blob(self, name: str) -> bool:
+        """Tell whether a blob is here; its bytes are not looked at."""
+        return bool(self._fetch("SELECT 1 FROM blob WHERE name = ?", (name,)))
+
+    def salt_of(self, name: str) -> bytes | None:
+        """Return a blob's salt, empty for one that is never erased; None when the blob is absent."""
+        found = self._fetch(f"SELECT {self._salt} FROM blob WHERE name = ?", (name,))  # noqa: S608  constant
+        return bytes(found[0][0]) if found else None
+
+    @property
+    def _salt(self) -> str:
+        return "salt" if self.version > 1 else "x''"
 
     def blob_names(self) -> Iterator[str]:
         """Yield the name of every blob."""
-        try:
-            for (name,) in self._connection.execute("SELECT name FROM blob ORDER BY name"):
-                yield name
-        except sqlite3.DatabaseError as error:
-            raise _explain(self.path, error) from error
+        for (name,) in self._select("SELECT name FROM blob ORDER BY name"):
+            yield name
 
-    def drop_blobs(self, names: list[str]) -> None:
-        """Remove blobs that no event names (`gc`)."""
+    def blob_places(self) -> tuple[int, int]:
+        """Return the first and the last place of a blob, for `check_blobs`; the last is before the first for none."""
+        first, last = self._fetch("SELECT coalesce(min(rowid), 0), coalesce(max(rowid), -1) FROM blob")[0]
+        return int(first), int(last)
+
+    def check_blobs(self, first: int, last: int) -> Iterator[tuple[str, bool]]:
+        """Yield name and whether the bytes still match it, for the blobs at places `first` to `last`."""
+        query = f"SELECT name, {self._salt}, data FROM blob WHERE rowid BETWEEN ? AND ? ORDER BY rowid"  # noqa: S608
+        for name, salt, data in self._select(query, (first, last)):
+            yield name, sha256_hex(bytes(salt) + bytes(data)) == name
+
+    def drop_blobs(self, names: Iterable[str]) -> None:
+        """Remove blobs; their bytes are overwritten in the file, and leave the write-ahead log with `compact`."""
+        self._write("PRAGMA secure_delete=ON")
         for name in names:
-            self._run("DELETE FROM blob WHERE name = ?", (name,))
+            self._write("DELETE FROM blob WHERE name = ?", (name,))
 
     def rows(
-        self, *, hive: str | None = None, kind: str | None = None, to: int | None = None, since: int | None = None
+        self,
+        *,
+        hive: str | None = None,
+        kind: str | None = None,
+        author: str | None = None,
+        start: int | None = None,
+        to: int | None = None,
     ) -> Iterator[Row]:
-        """Yield rows in order of arrival, from local position `since` up to `to`, of one hive and kind or of all.
+        """Yield rows in order of arrival, from local position `start` up to and with `to`, filtered by column.
 
-        With `since` the rows are walked through where they lie; without it, those of one hive are looked up.
+        With `start` the rows are walked through where they lie; without it, those of one hive are looked up.
         """
-        query = f"SELECT {_COLUMNS} FROM event WHERE position <= ? AND position >= ?"  # noqa: S608  constant columns
-        values: list[object] = [_LAST_POSITION if to is None else min(to, _LAST_POSITION), since or 0]
-        for column, value in (("hive" if since is None else "+hive", hive), ("kind", kind)):
+        query = f"SELECT {_COLUMNS} FROM event WHERE position >= ? AND position <= ?"  # noqa: S608  constant columns
+        values: list[object] = [
+            FIRST_POSITION if start is None else start,
+            _LAST_POSITION if to is None else min(to, _LAST_POSITION),
+        ]
+        for column, value in (("hive" if start is None else "+hive", hive), ("kind", kind), ("author", author)):
             if value is not None:
                 query += f" AND {column} = ?"
                 values.append(value)
-        try:
-            for found in self._connection.execute(query + " ORDER BY position", values):
-                yield Row(**dict(zip(Row.__struct_fields__, found, strict=True)))
-        except sqlite3.DatabaseError as error:
-            raise _explain(self.path, error) from error
+        for found in self._select(query + " ORDER BY position", values):
+            yield _row(found)
+
+    def ids(self, start: int = 0, stop: int = _LAST_POSITION) -> Iterator[str]:
+        """Yield the ids of events in order of arrival, from local position `start` up to before `stop`."""
+        query = "SELECT id FROM event WHERE position >= ? AND position < ? ORDER BY position"
+        for (name,) in self._select(query, (start, stop)):
+            yield name
+
+    def select(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
+        """Return what a read-only query finds (`journal.queries`)."""
+        return self._fetch(query, values)
 
     def ids_of_kinds(self, hive: str, kinds: Iterable[str], *, to: int | None = None) -> list[str]:
         """Return the ids of a hive's events of some kinds, in order of arrival, up to local position `to`."""
@@ -208,32 +232,42 @@ class Store:
     def tail(self, count: int) -> list[Row]:
         """Return the latest rows, oldest first."""
         query = f"SELECT {_COLUMNS} FROM event ORDER BY position DESC LIMIT ?"  # noqa: S608  constant columns
-        found = self._fetch(query, (count,))
-        return [Row(**dict(zip(Row.__struct_fields__, values, strict=True))) for values in reversed(found)]
+        return [_row(values) for values in reversed(self._fetch(query, (count,)))]
+
+    def feed_tip(self, hive: str, feed: str) -> tuple[str, int] | None:
+        """Return id and seq of the latest event of a feed, None when nothing of it is here."""
+        query = "SELECT id, seq FROM event WHERE hive = ? AND feed = ? ORDER BY seq DESC LIMIT 1"
+        found = self._fetch(query, (hive, feed))
+        return (str(found[0][0]), int(found[0][1])) if found else None
+
+    def rows_named(self, prefix: str, most: int) -> list[Row]:
+        """Return at most so many rows whose id begins so."""
+        query = f"SELECT {_COLUMNS} FROM event WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"  # noqa: S608  constant
+        found = self._fetch(query, (prefix, prefix + "g", most))  # "g" follows every hex digit
+        return [_row(values) for values in found]
+
+    def heads(self, author: str) -> dict[str, int]:
+        """Return the last seq of each feed of an author, over all hives."""
+        query = "SELECT feed, max(seq) FROM event WHERE author = ? GROUP BY feed"
+        return {str(feed): int(seq) for feed, seq in self._fetch(query, (author,))}
 
     def count(self) -> int:
-        """Return how many events there are: the next local position."""
-        return int(self._fetch("SELECT count(*) FROM event")[0][0])
+        """Return the next local position: how many events there are, for positions have no gaps (`verify` checks)."""
+        return int(self._fetch("SELECT coalesce(max(position) + 1, 0) FROM event")[0][0])
+
+    def starting(self, name: str, most: int = 2) -> list[Row]:
+        """Return the events whose id begins with `name`, at most so many."""
+        query = f"SELECT {_COLUMNS} FROM event WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"  # noqa: S608  constant columns
+        found = self._fetch(query, (name, name + "g", most))
+        return [Row(**dict(zip(Row.__struct_fields__, values, strict=True))) for values in found]
 
     def structure_faults(self) -> list[str]:
-        """Return what SQLite's own check finds wrong with the file; empty when it is sound."""
+        """Return what SQLite's own check finds wrong with the file; empty when it is sound. Reads all of it."""
         try:
             found = self._connection.execute("PRAGMA integrity_check(5)").fetchall()
-        except sqlite3.DatabaseError as error:
+            return [text for (text,) in found if text != "ok"] + schema_faults(self._connection, self.version)
+        except sqlite3.Error as error:
             return [str(error)]
-        return [text for (text,) in found if text != "ok"] + self._schema_faults()
-
-    def _schema_faults(self) -> list[str]:
-        """Compare tables, indexes and triggers with what this format has: a missing trigger is a fault."""
-        query = "SELECT type || ' ' || name || ' ' || coalesce(sql, '') FROM sqlite_master ORDER BY 1"
-        here = {text for (text,) in self._connection.execute(query)}
-        fresh = sqlite3.connect(":memory:")
-        try:
-            fresh.executescript(_SCHEMA)
-            wanted = {text for (text,) in fresh.execute(query)}
-        finally:
-            fresh.close()
-        return [f"the schema differs at {' '.join(text.split()[:2])}" for text in sorted(here ^ wanted)]
 
     def copy_to(self, destination: Path) -> None:
         """Write a consistent copy while others go on writing."""
@@ -243,40 +277,71 @@ class Store:
                 self._connection.backup(target)
             finally:
                 target.close()
-        except sqlite3.DatabaseError as error:
-            raise _explain(destination, error) from error
+        except sqlite3.Error as error:
+            raise explain(destination, error) from error
+
+    def compact(self) -> None:
+        """Move the write-ahead log into the file and give free pages back to the system. No row changes.
+
+        Raises:
+            JournalError: another program has the file open in the middle of a read, or the disk is full.
+        """
+        if self._write("PRAGMA freelist_count").fetchone()[0]:
+            self._write("VACUUM")
+        if self._write("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            raise JournalError(f"{self.path} is being read by another program", hint="close it and try again")
 
     def close(self) -> None:
         """Close the file; an open group is forgotten."""
-        self.rollback()
-        self._connection.close()
+        try:
+            if self._refused is None:  # else there is nothing to forget, and the first error is the one to tell
+                self.rollback()
+        finally:
+            self._connection.close()
+
+    def _write(self, query: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
+        """Run a statement that writes; the first that is refused is the last: the group is forgotten."""
+        if self._refused is not None:
+            raise self._refused
+        try:
+            return self._connection.execute(query, values)
+        except sqlite3.Error as error:
+            self._refused = explain(self.path, error)
+            raise self._refused from error
 
     def _run(self, query: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
         try:
             return self._connection.execute(query, values)
-        except sqlite3.DatabaseError as error:
-            raise _explain(self.path, error) from error
+        except sqlite3.Error as error:
+            raise explain(self.path, error) from error
 
     def _fetch(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
-        try:  # a damaged page is met while rows are read, not when the query starts
+        try:
             return self._connection.execute(query, values).fetchall()
-        except sqlite3.DatabaseError as error:
-            raise _explain(self.path, error) from error
+        except sqlite3.Error as error:
+            raise explain(self.path, error) from error
+
+    def _select(self, query: str, values: Iterable[object] = ()) -> Iterator[Any]:
+        try:  # a damaged page is met while rows are read, not when the query starts
+            yield from self._connection.execute(query, tuple(values))
+        except sqlite3.Error as error:
+            raise explain(self.path, error) from error
 
 
 def _values(row: Row) -> tuple[object, ...]:
     return (row.position, row.id, row.hive, row.author, row.feed, row.seq, row.kind, row.payload, row.jws)
 
 
-def _explain(path: Path, error: sqlite3.DatabaseError) -> JournalError:
-    """Turn SQLite's error into ours: who is at fault, and the mend."""
-    text = str(error)
-    if "readonly" in text or "unable to open" in text:
-        return JournalError(
-            f"cannot write {path}: {text}", hint="make the folder writable, or name another with --state"
-        )
-    if "full" in text:
-        return JournalError(f"cannot write {path}: the disk is full", hint="free some space and run again: it resumes")
-    if "locked" in text or "busy" in text:
-        return JournalError(f"{path} is held by another program", hint="close it and try again")
-    return DamagedError(f"{path}: {text}", hint=_MEND_DAMAGED)
+def _row(values: tuple[Any, ...]) -> Row:
+    position, name, hive, author, feed, seq, kind, payload, jws = values
+    return Row(
+        position=position,
+        id=name,
+        hive=hive,
+        author=author,
+        feed=feed,
+        seq=seq,
+        kind=kind,
+        payload=payload,
+        jws=jws,
+    )

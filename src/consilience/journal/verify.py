@@ -3,45 +3,41 @@
 Rules:
     1. The first bad event is named with what is wrong with it; nothing is mended here.
     2. Reading needs no key and changes nothing.
+    3. One job or several, the report is the same: ranges are joined in order, and the first fault by position wins.
 
-Data flow: Store -> rows -> here -> VerifyReport -> `consilience verify`.
+Data flow: Store -> ranges of rows -> `checking` -> `joining` -> VerifyReport -> `consilience verify`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
-from consilience.core.bodies import HiveFounded
-from consilience.core.errors import DamagedError, JournalError, NotFoundError
+from consilience.core.events import identity_hive
 from consilience.core.ports import Verifier
+from consilience.journal.checking import Fault, Passed
 from consilience.journal.device import Mark
-from consilience.journal.feed import FeedHead, Row, advance, check_link, check_row, read_event
-from consilience.journal.kinds import BY_NAME, references, specification_blobs
+from consilience.journal.erasure import count_erased
+from consilience.journal.gathering import all_proofs
+from consilience.journal.operators import KeyFolds
+from consilience.journal.quarantine import Proof
+from consilience.journal.ranges import Plan, run_plan
 from consilience.journal.store import Store
 
-
-class Fault(Struct, frozen=True, kw_only=True):
-    """One thing that does not hold. `position` is -1 where it is not about one event."""
-
-    what: str
-    position: int = -1
-    event: str = ""
-    feed: str = ""
-    seq: int = -1
-
-    def __str__(self) -> str:
-        if self.position < 0:
-            return self.what
-        return f"event {self.position} ({self.event[:12]}, feed {self.feed[:8]} seq {self.seq}): {self.what}"
+Check = Callable[[Store], str]
+"""A further check of the whole journal: returns "" when it holds, else what does not. Known checkpoints are one."""
 
 
 class VerifyReport(Struct, frozen=True, kw_only=True):
     """What was checked, and the first fault found (None: everything holds).
 
+    `events` and `blobs` are those that held before the fault; feeds and authors are told when every event held.
+
     A journal that holds is whole and unchanged since its authors signed it. Who may be believed is another
-    question: compare `authors` with the DIDs that you know.
+    question: compare `authors` with the DIDs that you know. `quarantined` are proofs that authors signed two
+    histories: the events of such a proof hold, and are kept because they do. `erased` counts the texts
+    that are gone by a tombstone of somebody who may erase them (`journal.erasure`).
     """
 
     events: int
@@ -49,107 +45,66 @@ class VerifyReport(Struct, frozen=True, kw_only=True):
     blobs: int
     authors: tuple[str, ...]
     fault: Fault | None
+    quarantined: tuple[Proof, ...] = ()
+    erased: int = 0
 
 
-class _Checker:
-    """State of one pass over the rows."""
-
-    def __init__(self, store: Store, verifier: Verifier) -> None:
-        self._store = store
-        self._verifier = verifier
-        self.heads: dict[tuple[str, str, str], FeedHead] = {}
-        self.seen: set[str] = set()
-        self.blobs: set[str] = set()
-        self.built_on: set[tuple[str, str | None]] = set()
-
-    def check(self, row: Row) -> str:
-        """Return what is wrong with the next row, "" when nothing is."""
-        if row.position != len(self.seen):
-            return f"an event is missing before it: position {len(self.seen)} expected"
-        return check_row(row, self._verifier) or self._check_place(row)
-
-    def _check_place(self, row: Row) -> str:
-        event = read_event(row.payload, row.jws)
-        key = (row.hive, row.author, row.feed)
-        head = self.heads.get(key) or FeedHead(hive=row.hive, author=row.author, feed=row.feed)
-        fault = check_link(head, event.fields)
-        if fault:
-            return fault
-        self.heads[key] = advance(head, event)
-        missing = [name for name in event.fields.after if name not in self.seen]
-        if missing:
-            return f"it builds on event {missing[0][:12]}, which is not in the journal before it"
-        self.seen.add(row.id)
-        self.built_on.update((row.author, name) for name in event.fields.after)
-        kind = BY_NAME.get(row.kind)
-        if kind is None or event.body is None:
-            return ""
-        for name in references(event.body, kind.rests_on):
-            if name not in self.seen:
-                return f"it rests on event {name[:12]}, which is not in the journal before it"
-        named = references(event.body, kind.blobs)
-        fault = self._check_blobs(named)
-        if not fault and isinstance(event.body, HiveFounded) and event.body.specification:
-            fault = self._check_specification(event.body.specification)
-        return fault
-
-    def _check_specification(self, name: str) -> str:
-        try:
-            return self._check_blobs(specification_blobs(self._store.get(name)))
-        except JournalError as error:
-            return error.message
-
-    def _check_blobs(self, names: tuple[str, ...]) -> str:
-        for name in names:
-            if name in self.blobs:
-                continue
-            try:
-                self._store.get(name)
-            except (NotFoundError, DamagedError) as error:
-                return error.message
-            self.blobs.add(name)
-        return ""
-
-
-def verify_store(store: Store, verifier: Verifier, marks: dict[str, Mark] | None = None) -> VerifyReport:
+def verify_store(
+    store: Store,
+    verifier: Verifier,
+    marks: Mapping[str, Mark] | None = None,
+    *,
+    keys: KeyFolds | None = None,
+    jobs: int = 1,
+    checks: Sequence[Check] = (),
+) -> VerifyReport:
     """Check the whole journal.
 
     Args:
         store: the journal's file.
-        verifier: checks signatures.
+        verifier: checks signatures; what several jobs need is pickled to their processes.
         marks: what this device remembers of the feeds that it wrote; a journal that ends before such a
             mark was cut off, and one without a feed that was written here has lost it.
+        keys: makes the fold of keys by which quarantines are told.
+        jobs: processes that share the work.
+        checks: what else must hold; made after all the rest does.
     """
-    checker = _Checker(store, verifier)
-    fault = next(_faults(store, checker), None) or _lost(store, checker, marks or {})
-    authors = tuple(sorted({author for _, author, _ in checker.heads}))
+    ends = _early_ends(store, marks or {})
+    plan = Plan(path=str(store.path), events=store.count(), blobs=store.blob_places(), ends=ends, jobs=jobs)
+    checked = run_plan(store, verifier, plan)
+    joined = checked.rows
+    if checked.structure:
+        joined.fault = Fault(what=f"the file is damaged: {checked.structure}")
+    if joined.fault is not None:
+        return VerifyReport(events=joined.events, feeds=0, blobs=0, authors=(), fault=joined.fault)
+    fault = checked.blobs.fault or _lost(store, joined, marks or {})
+    fault = fault or next((Fault(what=what) for check in checks if (what := check(store))), None)
+    authors = tuple(sorted({author for _, author, _ in joined.heads}))
     return VerifyReport(
-        events=len(checker.seen), feeds=len(checker.heads), blobs=len(checker.blobs), authors=authors, fault=fault
+        events=joined.events,
+        feeds=len(joined.heads),
+        blobs=checked.blobs.count,
+        authors=authors,
+        fault=fault,
+        quarantined=() if fault else all_proofs(store, keys),
+        erased=count_erased(store),
     )
 
 
-def _faults(store: Store, checker: _Checker) -> Iterator[Fault]:
-    for text in store.structure_faults():
-        yield Fault(what=f"the file is damaged: {text}")
-    try:
-        for row in store.rows():
-            what = checker.check(row)
-            if what:
-                yield Fault(what=what, position=row.position, event=row.id, feed=row.feed, seq=row.seq)
-        for name in store.blob_names():
-            store.get(name)
-    except JournalError as error:
-        yield Fault(what=error.message)
+def _early_ends(store: Store, marks: Mapping[str, Mark]) -> frozenset[str]:
+    """Return the last events of feeds that end before their mark: somebody may have gone on from there."""
+    tips = ((mark, store.feed_tip(mark.hive, feed)) for feed, mark in marks.items())
+    return frozenset(tip[0] for mark, tip in tips if tip is not None and mark.seq > tip[1])
 
 
-def _lost(store: Store, checker: _Checker, marks: dict[str, Mark]) -> Fault | None:
+def _lost(store: Store, joined: Passed, marks: Mapping[str, Mark]) -> Fault | None:
     """Find a feed of this device that is missing here, or that ends before its mark.
 
     Where its author went on from an early end in another feed (a backup was restored and work resumed), the
     loss is known and signed for, and no longer a fault.
     """
-    hives = {hive for hive, _, _ in checker.heads}
-    heads = {feed: (author, head) for (_, author, feed), head in checker.heads.items()}
+    hives = {hive for hive, _, _ in joined.heads}
+    heads = {feed: (author, head) for (_, author, feed), head in joined.heads.items()}
     for feed, mark in sorted(marks.items()):
         if feed not in heads:
             here = mark.path == str(store.path.resolve())
@@ -157,7 +112,9 @@ def _lost(store: Store, checker: _Checker, marks: dict[str, Mark]) -> Fault | No
                 return Fault(what=f"feed {feed[:8]} is missing, but this device wrote it up to seq {mark.seq}")
             continue
         author, head = heads[feed]
-        if mark.seq > head.seq and (author, head.id) not in checker.built_on:
+        if head.hive == identity_hive(author) and mark.path != str(store.path.resolve()):
+            continue  # it rides along here: what came after the last run is in the identity's own journal
+        if mark.seq > head.seq and (author, head.id) not in joined.built_on:
             what = f"feed {feed[:8]} ends at seq {head.seq}, but this device wrote it up to seq {mark.seq}"
             return Fault(what=f"{what}: the tail is missing, or this is an older copy")
     return None

@@ -1,11 +1,11 @@
-"""Exports: trials as CSV, Parquet or JSON Lines, and autoresearch's results.tsv.
+"""Exports: trials as CSV, Parquet or JSON Lines, autoresearch's results.tsv, PROV-JSON, and the audit pack.
 
 Rules:
     1. One row for each trial, failures included, with the reason beside an empty score.
     2. The file appears whole or not at all.
     3. Text of candidates and others is untrusted here too: no cell of a table is a formula or acts on a terminal.
 
-Data flow: StudyReader -> rows -> a file chosen by its suffix.
+Data flow: StudyReader -> rows -> a file chosen by its name or suffix.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from consilience.core.bodies import RecordStatus
 from consilience.core.errors import ConsilienceError, EnvironmentLacksError, UsageError
 from consilience.core.untrusted import escape_controls, escape_formula, escape_json
 from consilience.journal.views.trials import TrialRow
+from consilience.node.packing import write_pack
+from consilience.node.provenance import prov_json
 from consilience.node.reading import StudyReader
 from consilience.problems.results_tsv import ResultRow, write_results
 
@@ -30,22 +32,24 @@ _KB_PER_GB = 1024 * 1024
 
 
 def export(reader: StudyReader, destination: Path) -> int:
-    """Write the trials to a file and return how many rows it has.
+    """Write the trials to a file, or an audit pack to a folder, and return how many rows or events it has.
 
     Raises:
         UsageError: the suffix is none of those known, or a log that exists would be lost.
-        EnvironmentLacksError: Parquet without pyarrow.
+        EnvironmentLacksError: Parquet without pyarrow, PROV-JSON without prov.
         ConsilienceError: the file cannot be written.
     """
+    if is_pack(destination):
+        return write_pack(reader, destination)
     if destination.exists() and destination.suffix == ".tsv":
         raise UsageError(
             f"{destination} exists already", hint="autoresearch's own log is not written over: name another"
         )
-    writer = _WRITERS.get(destination.suffix)
+    writer = _NAMED.get(destination.name) or _WRITERS.get(destination.suffix)
     if writer is None:
-        raise UsageError(
-            f"cannot export to {destination.name!r}", hint=f"end it with one of {', '.join(sorted(_WRITERS))}"
-        )
+        ends = ", ".join(sorted(_WRITERS))
+        hint = f"end it with one of {ends}, or name it {', '.join(_NAMED)} or audit-pack/"
+        raise UsageError(f"cannot export to {destination.name!r}", hint=hint)
     data, rows = writer(reader)
     temporary = destination.with_name(f".{destination.name}.{os.getpid()}")
     try:
@@ -54,6 +58,11 @@ def export(reader: StudyReader, destination: Path) -> int:
     except OSError as error:
         raise ConsilienceError(f"cannot write {destination}: {error}", hint="name a writable place") from error
     return rows
+
+
+def is_pack(destination: Path) -> bool:
+    """Tell whether an audit pack is meant: a folder, or the name of one."""
+    return destination.is_dir() or destination.name == "audit-pack"
 
 
 def trial_record(reader: StudyReader, row: TrialRow) -> dict[str, Any]:
@@ -168,3 +177,4 @@ _WRITERS: dict[str, Callable[[StudyReader], tuple[bytes, int]]] = {
     ".parquet": _parquet,
     ".tsv": _results_tsv,
 }
+_NAMED: dict[str, Callable[[StudyReader], tuple[bytes, int]]] = {"prov.json": prov_json}

@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from consilience.core.ports import Executor, LoadedProblem
 from consilience.core.study import StudySettings
 from consilience.node.devices import guarded
 from consilience.node.places import STATE_NAME, UserPlaces
+from consilience.node.secrets import redactor
 from consilience.problems.companion import grants_file
 from consilience.problems.granting import check_secrets
 from consilience.trials.environment import EnvironmentDescription, describe_environment, in_wasm
@@ -127,12 +129,12 @@ def open_executor_in(
 
 
 def environment_of(loaded: LoadedProblem, executor: Executor, python_wasm: str = "") -> EnvironmentDescription:
-    """Describe what an executor's trials are measured with.
+    """Describe what an executor's trials are measured with; its digest names the description as it is stored, redacted.
 
     Raises:
         EnvironmentLacksError: the interpreter cannot be run.
     """
     environment = describe_environment(loaded.interpreter, loaded.problem.data, devices_of(executor))
     if executor.isolation.level == "wasm":
-        return in_wasm(environment, runtime_name(find_tools(python_wasm).wasm))
-    return environment
+        environment = in_wasm(environment, runtime_name(find_tools(python_wasm).wasm))
+    return msgspec.convert(redactor().value(msgspec.to_builtins(environment)), EnvironmentDescription)

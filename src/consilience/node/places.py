@@ -27,7 +27,17 @@ class UserPlaces(Struct, frozen=True, kw_only=True):
     @property
     def soul(self) -> Path:
         """The folder of the identity's own journal."""
-        return self.key.with_name("soul")
+        return self.key.parent / "soul"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What this device signed last as a log, by feed."""
+        return self.marks.with_name("checkpoints")
+
+    @property
+    def witnessed(self) -> Path:
+        """What this device cosigned last as a witness, by origin."""
+        return self.marks.with_name("witnessed")
 
     @property
     def leases(self) -> Path:

@@ -22,12 +22,13 @@ from consilience.core.bodies import HiveFounded
 from consilience.core.errors import NotFoundError
 from consilience.core.events import Event
 from consilience.core.problem import Problem
-from consilience.identity.keys import EnvelopeVerifier
+from consilience.journal.erasure import erased_text
 from consilience.journal.excision import Excisions
 from consilience.journal.journal import JOURNAL_NAME, JournalReader
 from consilience.journal.kinds import kind_named
 from consilience.journal.views.trials import TrialRow
 from consilience.node.places import STATE_NAME
+from consilience.node.verifying import fresh_keys, ring_of
 from consilience.node.views import StudyViews, open_views, replay_views, supposed_views
 
 _SHORTEST_ID_OF_DIGITS = 8
@@ -91,9 +92,10 @@ class StudyReader:
             NotFoundError: no journal, or no such problem in it.
         """
         journal = JournalReader.open(state)
+        journal.keys = fresh_keys
         try:
-            journal.check_tail(EnvelopeVerifier())
-            hive, genesis = _find_hive(journal, state, problem)
+            journal.check_tail(ring_of(journal.store))
+            hive, genesis = find_hive(journal, state, problem)
             specification = msgspec.json.decode(journal.blob(genesis.specification), type=Problem)
             fresh = to is not None or replay
             open_at = partial(replay_views, to=to) if fresh else open_views
@@ -122,7 +124,7 @@ class StudyReader:
 
         Where events were folded as they lie in the journal, they are looked up there, and no event is read.
         """
-        if "events" in vars(self) or not self._snapshot.fold.progress.chained:
+        if "events" in vars(self) or not self._snapshot.fold.as_it_lies:
             return [event.id for event in self.events if isinstance(event.body, bodies)]
         return self.journal.store.ids_of_kinds(self.hive, map(kind_named, bodies), to=self._to)
 
@@ -131,8 +133,14 @@ class StudyReader:
         return read_artifact(self.journal.blob(candidate))
 
     def text(self, blob: str) -> str:
-        """Return a log or feedback; "" for none."""
-        return self.journal.blob(blob).decode(errors="replace") if blob else ""
+        """Return a log or feedback; "" for none, and a note in brackets for one that was erased."""
+        try:
+            return self.journal.blob(blob).decode(errors="replace") if blob else ""
+        except NotFoundError:
+            gone = erased_text(self.events, blob)
+            if gone is None:
+                raise
+            return gone
 
     def trial(self, name: str) -> TrialRow:
         """Return the trial with this number, or whose candidate or event id starts with `name`.
@@ -179,14 +187,23 @@ class StudyReader:
         self.close()
 
 
-def _find_hive(journal: JournalReader, state: Path, problem: str) -> tuple[str, HiveFounded]:
+def find_hive(journal: JournalReader, state: Path, problem: str) -> tuple[str, HiveFounded]:
+    """Return the hive of the problem that was founded last among those whose id begins so, with its genesis.
+
+    Where several hives work on one problem (another's journal was taken in), it is the one that was here first, which
+    is also the one that a run goes on with.
+
+    Raises:
+        NotFoundError: there is none.
+    """
     hives = journal.hives()
     fitting = [(hive, genesis) for hive, genesis in hives.items() if genesis.problem.startswith(problem)]
     if not fitting:
         known = ", ".join(genesis.problem[:12] for genesis in hives.values()) or "none"
         hint = "a changed evaluator, data or limit makes another problem: undo that, or `consilience run` it first"
         raise NotFoundError(f"{state} has no trials of problem {problem[:12]!r} (it has: {known})", hint=hint)
-    return fitting[-1]
+    wanted = fitting[-1][1].problem
+    return next((hive, genesis) for hive, genesis in fitting if genesis.problem == wanted)
 
 
 def is_number(name: str) -> bool:

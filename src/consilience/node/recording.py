@@ -1,8 +1,9 @@
 """From outcomes to events: what a trial came to, with its blobs, environment and comparability key.
 
 Rules:
-    1. Logs and feedback are blobs; the event holds their hashes.
-    2. Texts and names of metrics are capped here, whatever made them; what is cut is the start of a log.
+    1. Logs and feedback are blobs that can be erased; the event holds their salted hashes.
+    2. Texts and names of metrics are capped here, whatever made them; what is cut is the start of a log. A metric whose
+       name holds a secret is left out.
     3. A trial that was cut short by the budget, not by its own limit, is cancelled, not failed: it can
        be run again when there is more budget.
 
@@ -18,6 +19,7 @@ from consilience.core.bodies import TrialCancelled, TrialFinished
 from consilience.core.outcome import Failure, Outcome
 from consilience.core.ports import BlobStore
 from consilience.core.problem import Problem, comparability_key
+from consilience.core.redaction import Redactor
 from consilience.core.study import Spend
 from consilience.core.untrusted import LINE_CHARACTERS, cap, cap_metrics
 from consilience.search.budget import Reservation
@@ -25,6 +27,7 @@ from consilience.trials.environment import EnvironmentDescription, environment_d
 from consilience.trials.executors.logs import FEEDBACK_CHARACTERS, LOG_CHARACTERS
 
 MOST_METRICS = 256  # kept of one outcome, beside the objective and what constraints read
+_SECRETS = Redactor()
 _CUT_REASONS = ("timeout", "cpu_limit")
 
 
@@ -104,9 +107,12 @@ def _capped(outcome: Outcome, context: RunContext) -> Outcome:
     failure = outcome.failure
     if failure is not None:
         failure = Failure(reason=failure.reason, message=cap(failure.message, LINE_CHARACTERS))
+    metrics = {
+        name: value for name, value in outcome.metrics.items() if name == context.metric or not _SECRETS.finds(name)
+    }
     return replace(
         outcome,
-        metrics=cap_metrics(outcome.metrics, (context.metric, *context.constrained), MOST_METRICS),
+        metrics=cap_metrics(metrics, (context.metric, *context.constrained), MOST_METRICS),
         failure=failure,
         log=outcome.log[-LOG_CHARACTERS:],
         feedback=outcome.feedback[:FEEDBACK_CHARACTERS],
@@ -114,4 +120,4 @@ def _capped(outcome: Outcome, context: RunContext) -> Outcome:
 
 
 def _keep(text: str, blobs: BlobStore) -> str:
-    return blobs.put(text.encode(errors="replace")) if text else ""
+    return blobs.put_erasable(text.encode(errors="replace")) if text else ""

@@ -18,6 +18,7 @@ from msgspec import Struct
 from consilience.core.artifact import Artifact
 from consilience.core.bodies import NoiseMeasured, RecordImported, StudyConfigured
 from consilience.core.problem import problem_id
+from consilience.journal.quarantine import Proof
 from consilience.journal.views.leaderboard import BoardRow
 from consilience.journal.views.trials import TrialRow, VerdictRow
 from consilience.node.evidence import behind_summary, behind_trial, events_of, only
@@ -41,6 +42,7 @@ class BoardReport(Struct, frozen=True, kw_only=True):
     """One ranking for each comparability key; candidates beyond the bound, foreign records and excised trials apart.
 
     `behind` has the ids of the events behind what the rows themselves do not name: by figure.
+    `authors_in_quarantine` are proofs against authors whose later results are not in the rankings.
     """
 
     problem: str
@@ -53,6 +55,7 @@ class BoardReport(Struct, frozen=True, kw_only=True):
     records: list[RecordImported]
     excised: list[ExcisedRow] = []
     behind: dict[str, tuple[str, ...]] = {}
+    authors_in_quarantine: tuple[Proof, ...] = ()
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -125,6 +128,7 @@ def board(reader: StudyReader) -> BoardReport:
             "records": tuple(reader.trials.records),
             **only(reader, "bound", NoiseMeasured, StudyConfigured),
         },
+        authors_in_quarantine=reader.journal.proofs(reader.hive),
     )
 
 

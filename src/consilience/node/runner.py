@@ -20,6 +20,7 @@ from consilience.core.outcome import Isolation, Outcome
 from consilience.core.ports import Executor, Proposer, TrialRequest
 from consilience.core.study import Spend
 from consilience.core.version import version
+from consilience.node.beliefs import new_belief
 from consilience.node.recording import RunContext, record_outcome, run_context
 from consilience.node.session import Session
 from consilience.search.engine import ProposeBaseline, ProposeNext, Record, RunTrial, Stop, next_step
@@ -90,8 +91,9 @@ class Runner:
         return stop
 
     def end(self, reason: EndReason, message: str) -> None:
-        """Record that the process stopped in good order, and close the epoch."""
+        """Record what was learnt and that the process stopped in good order, and close the epoch."""
         if self._run is not None:
+            self._draw_beliefs()
             self._session.append(RunEnded(run=self._run.id, reason=reason, message=message))
             self._session.close_epoch()
             self._session.commit()
@@ -160,6 +162,12 @@ class Runner:
         wall_ms = self._time().wall_ms
         body = record_outcome(self._context, started.id, step.reservation, outcome, self._session.journal, wall_ms)
         self._session.append(body)
+
+    def _draw_beliefs(self) -> None:
+        session = self._session
+        drawn = new_belief(session.loaded.problem, session.beliefs, session.author)
+        if drawn is not None:
+            session.append(drawn)
 
     def _propose(self, _step: ProposeNext) -> bool:
         offer = propose_next(self._session.state, self._proposers, self._session.read_artifact)

@@ -16,9 +16,13 @@ from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from consilience.core.errors import ConsilienceError
 from consilience.core.outcome import LEVEL_RANK, Isolation
 from consilience.core.ports import Executor, LoadedProblem, Proposer
+from consilience.core.study import StudySettings
+from consilience.node.beliefs import ExecutionChoice, choose_execution, repeats_belief
 from consilience.node.clock import SystemClock
 from consilience.node.opening import Holding, environment_of, open_executor
 from consilience.node.places import UserPlaces
@@ -52,8 +56,9 @@ def discover_proposers() -> tuple[Proposer, ...]:
 class Run:
     """A study on this machine: a session, an executor and the runner between them."""
 
-    def __init__(self, session: Session, executor: Executor, *, python_wasm: str = "") -> None:
+    def __init__(self, session: Session, executor: Executor, *, choice: ExecutionChoice, python_wasm: str = "") -> None:
         self.session = session
+        self.choice = choice
         self.runner = Runner(session, discover_proposers())
         self._executor = executor
         self._python_wasm = python_wasm
@@ -79,11 +84,11 @@ class Run:
         check_secrets(loaded, stated, grants_file(loaded.root))
         session = Session.open(loaded, settings, places, clock=SystemClock(), passphrase=passphrase)
         try:
-            study = session.state.study
+            study, choice = _as_believed(session)
             wasm = settings.value("python_wasm")
             work = session.folder / "work"
             with open_executor(loaded, study, places, work, Holding(unsafe=unsafe, python_wasm=wasm)) as executor:
-                yield cls(session, executor, python_wasm=wasm)
+                yield cls(session, executor, choice=choice, python_wasm=wasm)
         finally:
             session.close()
 
@@ -104,6 +109,14 @@ class Run:
             BaselineError: the artifact as given has no score.
         """
         return self.runner.run(self._executor).reason
+
+
+def _as_believed(session: Session) -> tuple[StudySettings, ExecutionChoice]:
+    """Return the study's settings with how candidates are started, and why."""
+    study = session.state.study
+    belief = repeats_belief(session.loaded.problem, session.beliefs, session.author)
+    choice = choose_execution(study.policy.execution, belief)
+    return replace(study, policy=replace(study.policy, execution=choice.execution)), choice
 
 
 def _without_sandbox(settings: Settings) -> Settings:

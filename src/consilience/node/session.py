@@ -16,6 +16,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from consilience.core.artifact import Artifact, artifact_bytes, read_artifact
 from consilience.core.bodies import EpochClosed, HiveFounded, StudyConfigured, TrialCancelled
 from consilience.core.canonical import canonical_bytes
@@ -23,10 +25,14 @@ from consilience.core.events import Event
 from consilience.core.ports import Clock, LoadedProblem, Proposer
 from consilience.core.problem import problem_id
 from consilience.core.study import Policy, Spend, StudySettings
-from consilience.identity.keystore import load_or_create
+from consilience.identity.keystore import require_settled
 from consilience.journal.journal import Journal
+from consilience.node.identities import open_identity
 from consilience.node.places import UserPlaces, hide_from_git, state_folder
+from consilience.node.secrets import redactor
 from consilience.node.settings import Settings
+from consilience.node.souls import carry_identity
+from consilience.node.verifying import fresh_keys
 from consilience.node.views import StudyViews, open_views
 from consilience.search.proposing import Offer, propose_baseline
 
@@ -35,13 +41,19 @@ _ARTIFACT_CACHE = 512
 
 
 class Session:
-    """One problem, open for writing."""
+    """One problem, open for writing.
+
+    `author` is the DID that writes; `missing` says what of the identity's own events could not be taken in, "" where
+    all of them are here.
+    """
 
     def __init__(self, journal: Journal, loaded: LoadedProblem, clock: Clock, views: StudyViews) -> None:
         self.journal = journal
         self.loaded = loaded
         self.clock = clock
         self.folder = journal.store.path.parent
+        self.author = ""
+        self.missing = ""
         self.proposers: tuple[Proposer, ...] = ()
         self.observers: list[Observer] = []
         self.read_artifact = lru_cache(maxsize=_ARTIFACT_CACHE)(self._read_artifact)
@@ -76,23 +88,28 @@ class Session:
         """
         study = settings.study(loaded.study.policy)
         key = Path(settings.value("key")).expanduser() if settings.value("key") else places.key
-        signer = load_or_create(key, passphrase)
+        signer = open_identity(replace(places, key=key), passphrase)
         folder = state_folder(loaded.root, settings.value("state"))
         journal = Journal.create(folder, signer, clock, settings.value("durability"))
+        journal.keys = fresh_keys
+        journal.redactor = redactor(passphrase)
         try:
             hide_from_git(folder)
+            missing = carry_identity(journal, replace(places, key=key), signer, clock, passphrase)
             identifier = problem_id(loaded.problem)
             founded = journal.hive_of(identifier)
             hive = founded or journal.new_hive()
-            views = open_views(journal, hive, loaded.problem, writer=True)
+            views = open_views(journal, hive, loaded.problem, author=signer.did)
         except BaseException:
             journal.close()
             raise
         session = cls(journal, loaded, clock, views)
+        session.author, session.missing = signer.did, missing
         try:
             session._enter(places.marks)
             if founded is None:
                 session.append(session._genesis(identifier, signer.did, study.policy))
+            require_settled(key, signer.key_did)  # only now does a rotation see that this feed is being written
             if resume:
                 session._release_in_flight()
             if resume or session.run_state.configured is None:
@@ -126,7 +143,7 @@ class Session:
         self.journal.commit()  # a snapshot holds committed events alone
         self.journal.unfollow(self._snapshot.fold)
         self._snapshot.close()
-        self._take_up(open_views(self.journal, self._hive, self.loaded.problem, writer=True))
+        self._take_up(open_views(self.journal, self._hive, self.loaded.problem, author=self.author))
         self.journal.follow(self._snapshot.fold)
 
     def offer(self, offer: Offer) -> Event:
@@ -164,6 +181,7 @@ class Session:
 
     def _take_up(self, views: StudyViews) -> None:
         self.state, self.run_state, self.trials = views.search, views.run_state, views.trials
+        self.beliefs = views.beliefs
         self._snapshot = views.snapshot
 
     def _genesis(self, identifier: str, did: str, policy: Policy) -> HiveFounded:

@@ -136,6 +136,16 @@ def _read_bound(value: Any) -> float | None:
     return bound
 
 
+def _read_days(value: Any) -> int | None:
+    """Read a number of days; ``none`` takes a limit that the problem states away."""
+    if isinstance(value, str) and value.strip().lower() == "none":
+        return None
+    days = _read_count(value.strip().lower().removesuffix("d") if isinstance(value, str) else value)
+    if days < 0:
+        raise ValueError("below 0")
+    return days
+
+
 def _read_rate(value: Any) -> float:
     rate = _read_number(value)
     if not 0.0 < rate < 0.5:  # noqa: PLR2004  a rate of one half would accept anything
@@ -212,6 +222,12 @@ SETTINGS: tuple[Setting, ...] = (
         meaning="best score that can be true; beyond it is quarantine, none is no bound",
     ),
     Setting(
+        name="retention_days",
+        read=_read_days,
+        default=_POLICY.retention_days,
+        meaning="keep logs and other erasable texts at least so long; none is no limit",
+    ),
+    Setting(
         name="durability",
         read=_read_choice("full", "normal"),
         default="full",
@@ -273,6 +289,7 @@ class Settings:
                 allow_gpu=self.value("allow_gpu"),
                 bound=self.value("bound"),
                 excision_roles=self.value("excision_roles"),
+                retention_days=self.value("retention_days"),
             ),
         )
 
@@ -311,6 +328,7 @@ def problem_layer(study: StudySettings, stated: tuple[str, ...]) -> dict[str, An
         "allow_gpu": policy.allow_gpu,
         "bound": policy.bound,
         "excision_roles": policy.excision_roles,
+        "retention_days": policy.retention_days,
     }
     return {name: value for name, value in values.items() if name in stated}
 

@@ -1,18 +1,51 @@
-"""The identity's own journal: where its genesis and its keys are kept, beside the key file.
+"""The identity's own journal: its genesis is made there on first use, and from there it rides along in every study.
 
 Rules:
-    1. One soul folder for a user; the identity's hive in it follows from the DID (`core.events.identity_hive`).
-    2. Every study's journal that holds events of an identity also holds that identity's own events.
+    1. One soul folder for a user, beside the key; the identity's hive in it follows from the DID
+       (`core.events.identity_hive`). Two processes that start at once make one genesis: the journal's lock decides.
+    2. Every study's journal takes in the identity's own events before the feed goes on, so that it can be verified
+       by itself, and what came before a change of keys is known to have come before it.
+    3. A soul that cannot be used never stops a run: what is missing is said, and the next run carries it. Only
+       a key whose rotation nobody could follow is refused (`identity`).
 
-Data flow: user places + signer -> `open_soul` -> Journal.
+Data flow: key + places -> soul journal -> `identity_rows` -> `carry` -> the study's journal.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+
+from consilience.core.bodies_identity import IdentityCreated, KeyCertified, KeyRotated
+from consilience.core.errors import ConsilienceError, IdentityError, JournalError, LockedError, NotFoundError
 from consilience.core.events import identity_hive
-from consilience.core.ports import Clock, Signer
-from consilience.journal.journal import Journal
+from consilience.core.ports import Clock, Signer, Verifier
+from consilience.identity.key_files import describe
+from consilience.identity.keys import Identity
+from consilience.identity.keystore import witness_path
+from consilience.journal.feed import Row, read_event
+from consilience.journal.journal import Journal, JournalReader
+from consilience.journal.kinds import kind_named
+from consilience.node.genesis import ensure_genesis
 from consilience.node.places import UserPlaces
+from consilience.node.verifying import ring_of
+
+Begin = Callable[[Journal], None]
+"""Writes what the identity's hive lacks at its start; nothing where it is complete."""
+
+_WAIT_SECONDS = 2.0  # for another process's genesis: a commit or two, of some 10 ms each
+_POLL_SECONDS = 0.02
+_LOST = "key changes and certificates are not in this study's journal until a run can read them"
+
+
+class SoulRows(Struct, frozen=True, kw_only=True):
+    """An identity's own events in order of arrival, and what is missing in words ("" for nothing)."""
+
+    rows: tuple[Row, ...]
+    missing: str = ""
 
 
 def open_soul(places: UserPlaces, signer: Signer, clock: Clock) -> Journal:
@@ -29,3 +62,123 @@ def open_soul(places: UserPlaces, signer: Signer, clock: Clock) -> Journal:
         journal.close()
         raise
     return journal
+
+
+def read_soul(places: UserPlaces, did: str) -> tuple[Row, ...]:
+    """Return an identity's own events in the soul journal, in order of arrival; none where there is no journal.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    try:
+        reader = JournalReader.open(places.soul)
+    except NotFoundError:
+        return ()
+    try:
+        return tuple(reader.store.rows(hive=identity_hive(did)))
+    finally:
+        reader.close()
+
+
+def identity_rows(
+    places: UserPlaces, signer: Signer, clock: Clock, begin: Begin, complete: Callable[[tuple[Row, ...]], bool]
+) -> SoulRows:
+    """Return the identity's own events, with its genesis made on first use.
+
+    Args:
+        places: the user's; the soul is beside the key.
+        signer: the identity.
+        clock: for the `at` of a genesis.
+        begin: writes what the hive lacks.
+        complete: whether these events lack nothing, so that the soul need not be opened for writing.
+    """
+    rows: tuple[Row, ...] = ()
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            rows = read_soul(places, signer.did)
+            if complete(rows):
+                return SoulRows(rows=rows)
+            _begin(places, signer, clock, begin)
+            return SoulRows(rows=read_soul(places, signer.did))
+        except LockedError as error:
+            if time.monotonic() > deadline:
+                return SoulRows(rows=rows, missing=_missing(places, error))
+            time.sleep(_POLL_SECONDS)
+        except (ConsilienceError, OSError) as error:
+            return SoulRows(rows=rows, missing=_missing(places, error))
+
+
+def carry(journal: Journal, soul: SoulRows, verifier: Verifier) -> str:
+    """Take the identity's events that a study's journal lacks into it, durably; return what is missing in words.
+
+    Must come before the own feed goes on, so that its next event names them as what it builds on.
+    """
+    lacking = [row for row in soul.rows if not journal.store.holds(row.id)]
+    missing = soul.missing
+    try:
+        journal.take(lacking, verifier)
+    except JournalError as error:  # those before the bad one hold
+        missing = f"the soul does not hold: {error.message}; {_LOST}; see `consilience soul`"
+    journal.commit()
+    return missing
+
+
+def carry_identity(journal: Journal, places: UserPlaces, identity: Identity, clock: Clock, passphrase: str = "") -> str:
+    """Make the identity's genesis on first use, and let its events ride along in a study's journal.
+
+    Args:
+        journal: the study's, before its feed goes on.
+        places: the user's, with the key file in use.
+        identity: the author.
+        clock: for the `at` of a genesis.
+        passphrase: of the key files that a genesis makes.
+
+    Returns what is missing in words, "" where nothing is.
+
+    Raises:
+        IdentityError: the key in force is a later one, and nothing in the study's journal would tell how it came to be.
+    """
+    key = places.key
+
+    def begin(soul: Journal) -> None:
+        ensure_genesis(soul, identity, key, passphrase)
+
+    soul = identity_rows(places, identity, clock, begin, lambda rows: _is_whole(rows, key))
+    missing = carry(journal, soul, ring_of(journal.store))
+    if identity.key_did != identity.did and not _knows_key(journal, identity):
+        hint = f"mend {places.soul}, or restore it from a backup"
+        raise IdentityError(
+            f"the change to the key in {key} cannot be told here: {missing or 'it has no event'}", hint=hint
+        )
+    return missing
+
+
+def _is_whole(rows: tuple[Row, ...], key: Path) -> bool:
+    """Tell whether these events begin an identity and certify the witness key that is beside its key."""
+    bodies = [read_event(row.payload, row.jws).body for row in rows]
+    begun = any(isinstance(body, IdentityCreated) for body in bodies)
+    if not begun or not witness_path(key).exists():
+        return False
+    witness = describe(witness_path(key)).did
+    return any(isinstance(body, KeyCertified) and body.key == witness for body in bodies)
+
+
+def _knows_key(journal: Journal, identity: Identity) -> bool:
+    rows = journal.store.rows(hive=identity_hive(identity.did), kind=kind_named(KeyRotated))
+    bodies = (read_event(row.payload, row.jws).body for row in rows)
+    return any(isinstance(body, KeyRotated) and body.key == identity.key_did for body in bodies)
+
+
+def _begin(places: UserPlaces, signer: Signer, clock: Clock, begin: Begin) -> None:
+    journal = open_soul(places, signer, clock)
+    try:
+        begin(journal)
+        journal.commit()
+    finally:
+        journal.close()
+
+
+def _missing(places: UserPlaces, error: Exception) -> str:
+    text = error.message if isinstance(error, ConsilienceError) else str(error)
+    return f"the identity's own journal in {places.soul} cannot be used: {text}; {_LOST}"

@@ -13,30 +13,31 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
 
 from consilience.core.artifact import Artifact
 from consilience.core.bodies import RecordImported, TrialCancelled
-from consilience.core.canonical import sha256_hex
 from consilience.core.errors import DamagedError, JournalError, NotFoundError, UsageError
 from consilience.core.ports import LoadedProblem
 from consilience.core.problem import Direction, EvaluatorSpec, Objective, Problem, Surface
 from consilience.core.study import Budget, Spend, StudySettings
 from consilience.core.untrusted import NAME_CHARACTERS, one_capped_line
-from consilience.identity.keys import EnvelopeVerifier
 from consilience.identity.keystore import load as load_key
-from consilience.journal.device import WriterLock, read_marks, writer_of
+from consilience.journal.checkpoints import checkpoint_fault
+from consilience.journal.device import WriterLock, read_marks, refuse_lost, writer_of
 from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME, JournalReader
 from consilience.journal.kinds import BY_NAME, references, specification_blobs
 from consilience.journal.store import Store
 from consilience.journal.verify import VerifyReport, verify_store
 from consilience.node.clock import SystemClock
+from consilience.node.kept_heads import kept_heads, own_feeds
 from consilience.node.places import UserPlaces
 from consilience.node.session import Session
 from consilience.node.settings import Settings
+from consilience.node.verifying import fresh_keys, fresh_ring
 from consilience.problems.results_tsv import read_result_table
 from consilience.trials.executors.folders import remove
 
@@ -62,15 +63,25 @@ class Imported(Struct, frozen=True, kw_only=True):
     known: bool
 
 
-def verify(state: Path, places: UserPlaces) -> VerifyReport:
-    """Check the whole journal in a state folder.
+def verify(state: Path, places: UserPlaces, jobs: int = 1) -> VerifyReport:
+    """Check the whole journal in a state folder, with several processes where `jobs` is more than 1.
 
     Raises:
         NotFoundError: there is none.
+        DamagedError: it is gone, but this device wrote it.
     """
-    store = Store.open(state / JOURNAL_NAME)
     try:
-        return verify_store(store, EnvelopeVerifier(), read_marks(places.marks))
+        store = Store.open(state / JOURNAL_NAME)
+    except NotFoundError:
+        refuse_lost(places.marks, state / JOURNAL_NAME)
+        raise
+
+    def heads_stand(store: Store) -> str:
+        return checkpoint_fault(store, own_feeds(places, store), kept_heads(places, store))
+
+    try:
+        marks = read_marks(places.marks)
+        return verify_store(store, fresh_ring(), marks, keys=fresh_keys, jobs=jobs, checks=[heads_stand])
     finally:
         store.close()
 
@@ -102,7 +113,7 @@ def collect_garbage(state: Path, *, dry_run: bool) -> Collected:
     Raises:
         LockedError: a run is writing the journal.
     """
-    with _alone(state):
+    with alone(state):
         store = Store.open(state / JOURNAL_NAME)
         try:
             unused = sorted(set(store.blob_names()) - _named_blobs(store))
@@ -171,11 +182,10 @@ def import_results(session: Session, path: Path) -> Imported:
         ProblemError: a line of the file is wrong; nothing is imported.
     """
     table = read_result_table(path)
-    data = path.read_bytes()
-    source = sha256_hex(data)
-    known = source in session.trials.imported
+    data = session.journal.redactor.data(path.read_bytes())
+    known = _is_kept(session, data)
     if not known:
-        session.journal.put(data)
+        source = session.journal.put_erasable(data)
         for number, row in enumerate(table.rows):
             session.append(
                 RecordImported(
@@ -192,6 +202,15 @@ def import_results(session: Session, path: Path) -> Imported:
         session.commit()
     statuses = {status: sum(row.status == status for row in table.rows) for status in ("keep", "discard", "crash")}
     return Imported(rows=len(table.rows), statuses=statuses, metric=table.metric, known=known)
+
+
+def _is_kept(session: Session, data: bytes) -> bool:
+    """Tell whether a record's source has these bytes: salted names do not tell, and erased ones are unknown."""
+    for name in session.trials.imported:
+        with suppress(NotFoundError):
+            if session.journal.get(name) == data:
+                return True
+    return False
 
 
 def log_problem(path: Path, root: Path, direction: Direction | None) -> LoadedProblem:
@@ -235,7 +254,12 @@ def open_session(loaded: LoadedProblem, settings: Settings, places: UserPlaces, 
 
 
 @contextmanager
-def _alone(state: Path) -> Iterator[None]:
+def alone(state: Path) -> Iterator[None]:
+    """Hold the writer's lock of a state folder.
+
+    Raises:
+        LockedError: a run is writing its journal.
+    """
     lock = WriterLock(state / LOCK_NAME)
     try:
         yield

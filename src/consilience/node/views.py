@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 import consilience.core
 from consilience.core.events import Event
@@ -23,6 +24,7 @@ from consilience.core.problem import Problem
 from consilience.journal.folding import Key, Views
 from consilience.journal.journal import JournalReader
 from consilience.journal.snapshots import FOLDER, Snapshot, Source, fold_of, fold_up_to, open_snapshot
+from consilience.journal.views.beliefs import BeliefsView
 from consilience.journal.views.budget import BudgetView
 from consilience.journal.views.leaderboard import LeaderboardView
 from consilience.journal.views.lineage import LineageView
@@ -41,20 +43,21 @@ class StudyViews(Struct, frozen=True, eq=False):
     lineage: LineageView
     budget: BudgetView
     run_state: RunStateView
+    beliefs: BeliefsView
     search: SearchState
     snapshot: Snapshot
 
 
-def open_views(journal: JournalReader, hive: str, problem: Problem, *, writer: bool = False) -> StudyViews:
+def open_views(journal: JournalReader, hive: str, problem: Problem, *, author: str = "") -> StudyViews:
     """Return a study's views as the journal has them now.
 
     Args:
         journal: that holds the study.
         hive: of the study.
         problem: as the hive was founded for it.
-        writer: whether this process writes the journal.
+        author: who writes the journal in this process; "" is nobody.
     """
-    return _named(open_snapshot(_source(journal, hive, problem), writer=writer))
+    return _named(open_snapshot(replace(_source(journal, hive, problem), author=author), writer=bool(author)))
 
 
 def replay_views(journal: JournalReader, hive: str, problem: Problem, to: int | None) -> StudyViews:
@@ -86,6 +89,7 @@ def study_views(problem: Problem) -> Views:
         "lineage": LineageView(),
         "budget": BudgetView(),
         "run_state": RunStateView(),
+        "beliefs": BeliefsView(),
         "search": SearchState(problem),
     }
 

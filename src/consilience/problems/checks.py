@@ -220,6 +220,8 @@ def read_policy(table: PolicyTable, seeds: SeedsTable, file: str) -> Policy:
     least = 1 if table.deterministic else 2
     expected = f"at least {least}" + ("" if table.deterministic else ": the noise floor is a spread")
     require(seeds.baseline >= least, (file, "seeds.baseline"), found=str(seeds.baseline), expected=expected)
+    days = table.retention_days
+    require(days is None or days >= 0, (file, "policy.retention_days"), found=str(days), expected="0 or above")
     in_range = 0 <= seeds.study < _SEED_LIMIT
     require(in_range, (file, "seeds.study"), found=str(seeds.study), expected="between 0 and 2147483647")
     for role in table.excision_roles:
@@ -234,4 +236,5 @@ def read_policy(table: PolicyTable, seeds: SeedsTable, file: str) -> Policy:
         execution=table.execution,
         excision_roles=table.excision_roles,
         allow_gpu=table.allow_gpu,
+        retention_days=days,
     )

@@ -1,4 +1,4 @@
-"""`verify`, `import`, `cancel`, `backup`, `gc`: care of the journal."""
+"""`verify`, `import`, `cancel`, `backup`, `gc`, `compact`, `anew`: care of the journal."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from consilience.core.ports import LoadedProblem
 from consilience.core.problem import Direction
 from consilience.interfaces.cli import options
 from consilience.interfaces.cli.output import emit
-from consilience.interfaces.text import counts, one_line, printable
-from consilience.node import upkeep
+from consilience.interfaces.text import counts, one_line, printable, quarantine_lines
+from consilience.node import compacting, exchanging, upkeep
+from consilience.node.places import state_folder
 
 
 @click.command()
+@click.option("--jobs", default=1, type=click.IntRange(min=1), help="Processes that share the work.")
 @options.with_study
-def verify(folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
+def verify(jobs: int, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
     """Check every hash, signature, link and blob; name the first bad event (exit code 3)."""
-    report = upkeep.verify(options.state_of(folder, state), options.places())
+    report = upkeep.verify(_place_of(folder, state), options.places(), jobs)
     feeds = f"{report.feeds} feed{'s' * (report.feeds != 1)}"
     holds = f"{report.events} events in {feeds}, {report.blobs} blobs: every hash, signature and link holds"
+    holds += f"; {report.erased} texts were erased, each by a tombstone of who may" if report.erased else ""
     text = f"NOT VERIFIED: {printable(str(report.fault))}" if report.fault else holds
     authors = f"signed by {', '.join(report.authors)}" if report.authors else ""
-    lines = "\n".join(line for line in (text, authors) if line)
+    lines = "\n".join(line for line in (text, authors, *quarantine_lines(report.quarantined)) if line)
     emit(report, lambda console: console.print(lines, soft_wrap=True), as_json=as_json)
     return EXIT_VERIFICATION if report.fault else EXIT_DONE
 
@@ -34,7 +37,12 @@ def verify(folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  clic
 @click.option("--direction", type=click.Choice(["maximize", "minimize"]), help="Which way the metric is better.")
 @options.with_study
 def import_(file: Path, direction: Direction | None, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
-    """Take in an autoresearch results.tsv as foreign records: shown, never ranked with own trials."""
+    """Take in another's journal (.jsonl or .db), or an autoresearch results.tsv as foreign records.
+
+    A journal is checked event by event and taken in whole or not at all. Foreign records are shown, never ranked.
+    """
+    if exchanging.is_journal(file):
+        return _import_journal(file, folder, state, as_json=as_json)
     loaded = _problem_for(file, Path(folder), direction)
     settings = options.resolve_settings(loaded, {"state": state or None})
     with upkeep.open_session(loaded, settings, options.places(), options.passphrase()) as session:
@@ -42,6 +50,15 @@ def import_(file: Path, direction: Direction | None, folder: str, state: str, as
     verb = "already there" if imported.known else "imported"
     text = f"{imported.rows} rows of {one_line(imported.metric)} {verb}: {counts(imported.statuses)}"
     emit(imported, lambda console: console.print(text), as_json=as_json)
+    return EXIT_DONE
+
+
+def _import_journal(file: Path, folder: str, state: str, *, as_json: bool) -> int:
+    stated = options.resolve_settings(None, {"state": state or None}).value("state")
+    taken = exchanging.import_journal(state_folder(Path(folder), stated), file)
+    text = f"{taken.new} of {taken.events} events were new, {taken.blobs} blobs with them: every one holds"
+    lines = "\n".join([text, *quarantine_lines(taken.quarantined)])
+    emit(taken, lambda console: console.print(lines, soft_wrap=True), as_json=as_json)
     return EXIT_DONE
 
 
@@ -94,3 +111,30 @@ def gc(dry_run: bool, folder: str, state: str, as_json: bool) -> int:  # noqa: F
     text = f"{found.blobs} blobs ({found.bytes} bytes) and {found.folders} work folders {verb}"
     emit(found, lambda console: console.print(text), as_json=as_json)
     return EXIT_DONE
+
+
+@click.command()
+@options.with_study
+def compact(folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
+    """Give disk space back: log, free pages, snapshots of views. Every event and blob stays."""
+    found = compacting.compact(options.state_of(folder, state))
+    text = f"{found.before} bytes before, {found.after} after ({found.snapshots} were snapshots of views)"
+    emit(found, lambda console: console.print(text), as_json=as_json)
+    return EXIT_DONE
+
+
+@click.command()
+@options.with_study
+def anew(folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
+    """Set a lost or damaged journal aside, so that the next run starts without it. Nothing is deleted."""
+    found = compacting.start_anew(_place_of(folder, state), options.places())
+    where = f"the old journal is in {found.kept}" if found.kept else "there was no file to keep"
+    text = one_line(f"{where}; the next run starts anew", 0)
+    emit(found, lambda console: console.print(text), as_json=as_json)
+    return EXIT_DONE
+
+
+def _place_of(folder: str, state: str) -> Path:
+    """Return the state folder that a command means: the folder's own where this device wrote it, be it gone or not."""
+    own = state_folder(Path(folder), state)
+    return own if compacting.was_written(own, options.places()) else options.state_of(folder, state)

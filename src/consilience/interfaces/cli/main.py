@@ -20,7 +20,7 @@ COMMANDS = {
     "run": "run_commands",
     "board": "study_commands",
     "show": "study_commands",
-    "log": "study_commands",
+    "log": "log_command",
     "diff": "study_commands",
     "apply": "study_commands",
     "export": "study_commands",
@@ -30,15 +30,24 @@ COMMANDS = {
     "why": "tracing_commands",
     "excise": "tracing_commands",
     "verify": "journal_commands",
+    "checkpoint": "proof_commands",
+    "witness": "proof_commands",
+    "prove": "proof_commands",
+    "verify-proof": "proof_commands",
     "import": "journal_commands",
     "cancel": "journal_commands",
     "backup": "journal_commands",
     "gc": "journal_commands",
+    "id": "identity_commands",
+    "soul": "soul_commands",
+    "retain": "retention_commands",
+    "compact": "journal_commands",
+    "anew": "journal_commands",
     "doctor": "run_commands",
     "attack": "attack_commands",
     "config": "run_commands",
 }
-_PYTHON_NAMES = {"import": "import_"}  # a keyword of the language
+_PYTHON_NAMES = {"import": "import_", "id": "id_", "verify-proof": "verify_proof"}  # words of the language; a dash
 
 
 class LazyGroup(click.Group):

@@ -18,8 +18,10 @@ from consilience.core.errors import NotFoundError, ProblemError, UsageError
 from consilience.core.ports import LoadedProblem
 from consilience.core.problem import problem_id
 from consilience.interfaces.cli.output import note, warn
+from consilience.node.browsing import EventLog
 from consilience.node.places import UserPlaces, user_places
 from consilience.node.reading import StudyReader, find_state
+from consilience.node.secrets import artifact_warnings
 from consilience.node.settings import PASSPHRASE, Settings, problem_layer, read_user_file, resolve
 from consilience.problems.load import LoadOptions, load_problem
 
@@ -92,7 +94,7 @@ def take_layout(flags: dict[str, Any]) -> Layout:
 def load(folder: str, layout: Layout) -> LoadedProblem:
     """Load a problem and tell its warnings."""
     loaded = load_problem(Path(folder), layout.options())
-    for text in loaded.warnings:
+    for text in (*loaded.warnings, *artifact_warnings(loaded)):
         warn(text)
     return loaded
 
@@ -118,6 +120,12 @@ def open_reader(folder: str, state: str, to: int | None = None, *, replay: bool 
     """Open the study that a reading command means: that of the folder's problem, else the latest one."""
     path = state_of(folder, state)
     return StudyReader.open(path, _current_problem(path), to, replay=replay)
+
+
+def open_log(folder: str, state: str) -> EventLog:
+    """Open the events of the study that a reading command means, without folding them."""
+    path = state_of(folder, state)
+    return EventLog.open(path, _current_problem(path))
 
 
 def _current_problem(state: Path) -> str:

@@ -17,7 +17,7 @@ from consilience.core.problem import problem_id
 from consilience.domains.catalogue import builtin_names, copy_builtin
 from consilience.interfaces.cli import options
 from consilience.interfaces.cli.live import choose_face
-from consilience.interfaces.cli.output import emit, note, print_json, table
+from consilience.interfaces.cli.output import emit, note, print_json, table, warn
 from consilience.interfaces.cli.showing import show_summary
 from consilience.interfaces.text import held, one_line, printable
 from consilience.node import reports
@@ -58,6 +58,8 @@ def run(folder: str, evaluator: str | None, unsafe: bool, quiet: bool, as_json: 
     loaded = options.load(_folder(folder, evaluator), layout)
     settings = options.resolve_settings(loaded, flags)
     with Run.open(loaded, settings, options.places(), unsafe=unsafe, passphrase=options.passphrase()) as work:
+        if work.session.missing:
+            warn(work.session.missing)
         _import_results(work, loaded.root)
         face = choose_face(work.session, as_json=as_json, quiet=quiet)
         work.session.observers.append(face.see)
@@ -95,11 +97,13 @@ def _launch(work: Run, *, as_json: bool) -> None:
     problem = work.session.loaded.problem
     if as_json:
         line = {"type": "launch", "v": 1, "problem": problem_id(problem), "isolation": isolation}
-        print_json({**line, "state": str(work.session.folder)})
+        print_json({**line, "state": str(work.session.folder), "execution": work.choice})
         return
     trials = work.session.state.budget.spent.trials
     resumed = f", resuming after {trials} trials" if trials else ""
     note(f"{problem.name}: isolation {held(isolation)}{resumed}")
+    if work.choice.reason:
+        note(work.choice.reason)
 
 
 @contextmanager

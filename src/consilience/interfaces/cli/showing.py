@@ -7,7 +7,17 @@ from rich.table import Table
 from rich.text import Text
 
 from consilience.interfaces.cli.output import table
-from consilience.interfaces.text import counts, duration, held, number, one_line, printable, signed, weaknesses
+from consilience.interfaces.text import (
+    counts,
+    duration,
+    held,
+    number,
+    one_line,
+    printable,
+    quarantine_lines,
+    signed,
+    weaknesses,
+)
 from consilience.journal.views.leaderboard import BoardRow
 from consilience.journal.views.trials import TrialRow
 from consilience.node.repeats import Repeat
@@ -79,6 +89,8 @@ def show_board(console: Console, report: BoardReport, top: int) -> None:
         _show_excised(console, report, top)
     if report.records:
         _show_records(console, report, top)
+    for line in quarantine_lines(report.authors_in_quarantine):
+        console.print(line, soft_wrap=True)
     if not report.rankings and not report.records:
         console.print("nothing has been measured yet")
 

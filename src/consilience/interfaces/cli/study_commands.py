@@ -1,32 +1,29 @@
-"""`board`, `show`, `log`, `diff`, `apply`, `export`, `replay`: looking at a study and taking results home."""
+"""`board`, `show`, `diff`, `apply`, `export`, `replay`: looking at a study and taking results home."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import click
 import msgspec
 from rich.console import Console
-from rich.text import Text
 
 from consilience.core.bodies import ArtifactApplied
 from consilience.core.errors import EXIT_DONE
-from consilience.core.events import Event
+from consilience.core.untrusted import escape_json
 from consilience.interfaces.cli import options
 from consilience.interfaces.cli.output import emit
 from consilience.interfaces.cli.showing import show_board, show_diff, show_summary, show_trial
 from consilience.interfaces.text import one_line
-from consilience.journal.excision import Excisions
 from consilience.node import reports
 from consilience.node.applying import Applied
 from consilience.node.applying import apply as apply_candidate
+from consilience.node.exchanging import JOURNAL_LINES, export_journal
 from consilience.node.exporting import export as export_trials
+from consilience.node.jws_export import export_jws
+from consilience.node.packing import write_pack
 from consilience.node.upkeep import open_session
-
-_MILLISECONDS = 1000
-_BODY, _LEAST_BODY, _BEFORE_BODY = 110, 20, 58  # columns of the body of an event, and of what stands before it
 
 
 @click.command()
@@ -42,57 +39,19 @@ def board(top: int, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT
 
 @click.command()
 @click.argument("trial")
+@click.option("--jws", is_flag=True, help="TRIAL is the beginning of any event's id: print it as a complete JWS.")
 @options.with_study
-def show(trial: str, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
+def show(trial: str, jws: bool, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
     """Show everything about TRIAL (its number, or the beginning of a candidate's or event's id)."""
     with options.open_reader(folder, state) as reader:
+        if jws:
+            made = export_jws(reader.journal.event(trial))
+            shown = msgspec.json.encode(made).decode()
+            emit(made, lambda console: console.print(escape_json(shown), soft_wrap=True), as_json=as_json)
+            return EXIT_DONE
         report = reports.trial(reader, trial)
     emit(report, lambda console: show_trial(console, report), as_json=as_json)
     return EXIT_DONE
-
-
-@click.command()
-@click.option("--kind", default="", help="Only kinds that begin so, such as trial.")
-@click.option("--since", type=click.IntRange(min=0), default=0, help="Only from this place in the fold on.")
-@click.option("--tail", type=click.IntRange(min=1), help="Only the last N.")
-@options.with_study
-def log(kind: str, since: int, tail: int | None, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
-    """Print the events, oldest first."""
-    with options.open_reader(folder, state) as reader:
-        numbered = list(enumerate(reader.events))[since:]
-        excisions = reader.excisions
-    chosen = [(place, event) for place, event in numbered if event.fields.kind.startswith(kind)]
-    chosen = chosen[-tail:] if tail else chosen
-    data = [_event_data(place, event, excisions) for place, event in chosen] if as_json else []
-    emit(data, lambda console: _show_events(console, chosen, excisions), as_json=as_json)
-    return EXIT_DONE
-
-
-def _event_data(place: int, event: Event, excisions: Excisions) -> dict[str, Any]:
-    excised, stated = excisions.of(event.id), excisions.named(event.id)
-    marks: dict[str, Any] = {"excised": {"by": excised.event, "reason": excised.reason}} if excised else {}
-    if stated is not None:
-        marks = {"excision": {"in_force": stated.in_force, "refused": stated.refused, "taken_back": stated.taken_back}}
-    return {"place": place, "id": event.id, "jws": event.jws, **msgspec.to_builtins(event.fields), **marks}
-
-
-def _mark(event: Event, excisions: Excisions) -> str:
-    """Say what excision has to do with an event."""
-    excised, stated = excisions.of(event.id), excisions.named(event.id)
-    if excised is not None:
-        return f"[EXCISED by {excised.event[:10]}: {one_line(excised.reason, 40)}] "
-    if stated is not None and not stated.in_force:
-        return f"[NO EFFECT: {one_line(stated.refused or 'taken back', 120)}] "
-    return ""
-
-
-def _show_events(console: Console, events: list[tuple[int, Event]], excisions: Excisions) -> None:
-    room = min(_BODY, max(console.width - _BEFORE_BODY, _LEAST_BODY))  # one event, one line; --json has all of it
-    for place, event in events:
-        at = datetime.fromtimestamp(event.fields.at / _MILLISECONDS, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        body = one_line(msgspec.json.encode(event.fields.body).decode(), room)
-        kind = f"{one_line(event.fields.kind, 40):<18} {_mark(event, excisions)}"
-        console.print(Text(f"{place:>6} {event.id[:10]} {at} {kind}{body}"), soft_wrap=True)
 
 
 @click.command()
@@ -133,14 +92,31 @@ def _applied(applied: Applied) -> str:
 
 
 @click.command()
-@click.argument("destination", type=click.Path(path_type=Path))
+@click.argument("destination")
+@click.option(
+    "--what",
+    type=click.Choice(["trials", "journal"]),
+    help="Trials as rows, or the journal's signed events; by default the journal for a file named journal.jsonl.",
+)
 @options.with_study
-def export(destination: Path, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
-    """Write the trials to DESTINATION: .csv, .jsonl, .parquet, or .tsv in autoresearch's form."""
+def export(destination: str, what: Literal["trials", "journal"] | None, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
+    """Write the study to DESTINATION.
+
+    The trials: .csv, .jsonl, .parquet, or .tsv in autoresearch's form. The journal itself: journal.jsonl. Where results
+    come from: prov.json. All that a third party needs to check it offline: audit-pack/, or any other name that ends
+    with a slash.
+    """
+    path = Path(destination)
+    if (what or ("journal" if path.name == JOURNAL_LINES else "trials")) == "journal":
+        written = export_journal(options.state_of(folder, state), path)
+        text = one_line(f"{written.events} events and {written.blobs} blobs in {path}", 0)
+        emit(written, lambda console: console.print(text), as_json=as_json)
+        return EXIT_DONE
     with options.open_reader(folder, state) as reader:
-        rows = export_trials(reader, destination)
-    data = {"file": str(destination), "rows": rows}
-    emit(data, lambda console: console.print(one_line(f"{rows} rows in {destination}", 0)), as_json=as_json)
+        rows = write_pack(reader, path) if destination.endswith("/") else export_trials(reader, path)
+    rows_are = "events" if path.is_dir() else "records"
+    data = {"file": str(path), "rows": rows}
+    emit(data, lambda console: console.print(one_line(f"{rows} {rows_are} in {path}", 0)), as_json=as_json)
     return EXIT_DONE
 
 

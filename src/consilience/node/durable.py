@@ -1,0 +1,43 @@
+"""Small files that must survive a power cut: written whole, or not at all.
+
+Data flow: text -> a new file beside -> fsync -> renamed into place -> fsync of the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from consilience.core.errors import EnvironmentLacksError
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Put a text in a file of the user's alone, and return only when it is on the disk.
+
+    Raises:
+        EnvironmentLacksError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise EnvironmentLacksError(
+            f"cannot write {path}: {error}", hint="make room, or the folder writable"
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
