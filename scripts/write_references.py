@@ -140,7 +140,8 @@ def _example() -> str:
 
 def _section(title: str, body: type[typing.Any], structures: dict[str, type], kind: Kind | None = None) -> str:
     summary = (body.__doc__ or "").strip().splitlines()[0]
-    lines = [f"\n{title}\n", summary, *_notes(body), "", "| field | holds | |", "|---|---|---|"]
+    result = ["", "A result: it can be excised, and falls with what it rests on."] if kind and kind.result else []
+    lines = [f"\n{title}\n", summary, *_notes(body), *result, "", "| field | holds | |", "|---|---|---|"]
     for field in msgspec.structs.fields(body):
         held = _words(field.type, structures)
         lines.append(f"| `{field.name}` | {held} | {_role(kind, field.name)} |")

@@ -17,6 +17,11 @@ PROMISED = {
     "04_score_a_function.py": ("of the answers in 60 trials", "non_finite", "right = 0 in"),
     "05_time_a_function.py": ("noise floor", "wall_speedup", "trip_seconds"),
     "06_whole_program.py": ("maximize accuracy", "has no score: exit code 1"),
+    "07_take_a_result_back.py": (
+        "events would be withdrawn",
+        "without it: True. The same board as before: True.",
+        "signature and link holds",
+    ),
     "00_minimal.py": ("the incumbent:",),
 }
 SCRIPTS = [*sorted((ROOT / "docs" / "tutorials").glob("*.py")), *sorted((ROOT / "examples").glob("*.py"))]

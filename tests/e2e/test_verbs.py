@@ -267,6 +267,8 @@ VERBS = (
     ("import", "log.tsv", "-p", "valley"),
     ("trial", "run", "6", "-p", "valley", "--seeds", "1"),
     ("rerun", "6", "-p", "valley"),
+    ("why", "best", "-p", "valley"),
+    ("excise", "6", "-p", "valley", "--reason", "a test", "--dry-run"),
     ("cancel", "-p", "valley"),
     ("backup", "copy-NAME.db", "-p", "valley"),
     ("gc", "-p", "valley"),

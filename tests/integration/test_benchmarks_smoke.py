@@ -63,3 +63,14 @@ def test_channel_smoke() -> None:
     report = json.loads(done.stdout)
     assert [row["call"] for row in report["rows"]] == ["array", "list", "nothing"]
     assert report["gain"] > 3  # 35 to 49 were measured; a busy machine blurs three rounds
+
+
+@pytest.mark.slow
+def test_journal_views_smoke() -> None:
+    line = [sys.executable, ROOT / "benchmarks" / "journal_views.py", "--events", "6000", "--json"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (report,) = json.loads(done.stdout)
+    assert report["none"]["found"][0] == 6000
+    assert report["reader"]["seconds"] < report["none"]["seconds"]
+    assert report["session"]["folds"]["all"]["cpu_p50_ms"] < 1

@@ -101,7 +101,16 @@ class Study:
             pool, incumbent = [member.event for member in state.pool], state.incumbent
             assert incumbent is not None
             boards = board(reader).rankings
-            return (members, pool, incumbent.event, state.key, state.noise, state.tried, boards, reader.budget.spent)
+            return (
+                members,
+                pool,
+                incumbent.event,
+                state.key,
+                state.noise,
+                dict(state.tried),
+                boards,
+                reader.budget.spent,
+            )
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from consilience.core.events import Event, identity_hive, payload_bytes
 from consilience.core.hypothesis import Hypothesis, Prediction
 from consilience.core.study import Budget, Policy, StudySettings
 from consilience.identity.proofs import StatementProofs
-from consilience.journal.excision import excised_events
+from consilience.journal.excision import excisions_of
 from consilience.journal.feed import FeedHead, advance, next_payload, read_event
 from consilience.journal.journal import fold
 from consilience.journal.order import canonical_order
@@ -143,7 +143,7 @@ def by_hive(events: list[Event]) -> dict[str, list[Event]]:
 def soul_of(events: list[Event], order: random.Random) -> Soul:
     """Fold with the hives interleaved at random, each in canonical order."""
     hives = by_hive(events)
-    excised = frozenset(name for each in hives.values() for name in excised_events(each))
+    excised = frozenset(name for each in hives.values() for name in frozenset(excisions_of(each).withdrawn))
     view = SoulView(ME, Holding(), {}, excised)
     waiting = [list(reversed(each)) for each in hives.values()]
     while waiting := [each for each in waiting if each]:

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from consilience.core.artifact import Artifact
-from consilience.core.bodies import PhaseSwitched, VerdictReached
+from consilience.core.bodies import NoiseMeasured, PhaseSwitched, VerdictReached
 from consilience.core.bodies_identity import BeliefHeld
 from consilience.core.bodies_journal import ExcisionWithdrawn, ResultExcised
 from consilience.core.events import Event, payload_bytes
@@ -158,7 +158,8 @@ def test_evidence_halves_with_the_events_of_its_hive_and_doubt_passes() -> None:
 
 def test_a_belief_falls_with_the_evidence_it_rests_on_and_rises_with_it() -> None:
     feed = Feed()
-    evidence = [feed.idle(), feed.idle()]
+    noise = NoiseMeasured(mean=0.0, deviation=0.0, degrees=1, deterministic=True, trials=())
+    evidence = [feed.add(noise), feed.add(noise)]
     feed.add(held(contradicts=tuple(event.id for event in evidence)))
     assert choose_execution("auto", feed.belief()).execution == "fresh"
     excision = feed.add(ResultExcised(target=evidence[0].id, reason="the machine was broken"))

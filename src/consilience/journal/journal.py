@@ -211,16 +211,40 @@ class Journal(JournalReader):
         """
         if self._position == 0:
             refuse_lost(marks, self._store.path)
+        self._leave()
+        events = self.events(hive)
+        heads: dict[tuple[str, str, str], FeedHead] = {}
+        for event in events:
+            fields = event.fields
+            head = FeedHead(hive=fields.hive, author=fields.author, feed=fields.feed)
+            heads[fields.hive, fields.author, fields.feed] = advance(head, event)
+        self._go_on(hive, marks, heads.values())
+        return events
+
+    def go_on(self, hive: str, marks: Path, heads: Iterable[FeedHead]) -> None:
+        """Start writing in a hive whose feeds that count stand at these heads, as a fold of its events found them.
+
+        What is written in another hive must be committed.
+
+        Raises:
+            DamagedError: the journal is empty, but this device's marks say that it was not.
+        """
+        if self._position == 0:
+            refuse_lost(marks, self._store.path)
+        self._leave()
+        self._go_on(hive, marks, heads)
+
+    def _leave(self) -> None:
         if self._mark is not None:
             self._mark.release()
             self._mark = None
-        events = self.events(hive)
+
+    def _go_on(self, hive: str, marks: Path, heads: Iterable[FeedHead]) -> None:
         self._marks = marks
         feed = self._claim(hive)
-        tips = {(e.fields.hive, e.fields.author, e.fields.feed): e.id for e in events}
+        tips = {(head.hive, head.author, head.feed): head.id for head in heads if head.id is not None}
         tips.pop((hive, self._signer.did, feed), None)
         self._after = tuple({*tips.values(), *self._identity_heads(hive)})
-        return events
 
     def _identity_heads(self, besides: str) -> list[str]:
         """Return the heads of the writer's own identity events here: also what a new hive's first event builds on."""
@@ -251,6 +275,10 @@ class Journal(JournalReader):
     def follow(self, view: View) -> None:
         """Let a view see every event that is appended from now on."""
         self._views.append(view)
+
+    def unfollow(self, view: View) -> None:
+        """Show a view no more events."""
+        self._views.remove(view)
 
     def append(self, body: Any) -> Event:
         """Sign one event, add it to the open group, and show it to the views.

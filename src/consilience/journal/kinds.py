@@ -30,6 +30,10 @@ VERSION_FIELD = "version_of_body"
 class Kind(Struct, frozen=True, kw_only=True):
     """One kind of event. Field names point into the body; a field holds one event id or a list of them.
 
+    `result` tells that events of this kind are results, which alone can be excised: whatever is not marked so, also
+    a kind of a later version, never is. `account_of` names the field that holds what an event is a report about: a
+    trial's outcome about its start, a verdict about its candidate.
+
     `blobs` names the fields that hold names of blobs; those of `erasable`, a part of them, are salted and may be
     erased by `consilience retain`. `texts` are the paths of free text, which is redacted before it is signed; what
     a proof inside the body covers cannot be among them.
@@ -41,6 +45,8 @@ class Kind(Struct, frozen=True, kw_only=True):
     upcasters: Mapping[int, Upcaster] = {}
     rests_on: tuple[str, ...] = ()
     mentions: tuple[str, ...] = ()
+    result: bool = False
+    account_of: str = ""
     blobs: tuple[str, ...] = ()
     erasable: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
@@ -55,39 +61,68 @@ KINDS: tuple[Kind, ...] = (
         name="candidate.proposed",
         body=bodies.CandidateProposed,
         rests_on=("parents",),
+        result=True,
         blobs=("candidate",),
         texts=("hypothesis.change", "hypothesis.reason"),
     ),
-    Kind(name="trial.started", body=bodies.TrialStarted, rests_on=("proposed",)),
+    Kind(name="trial.started", body=bodies.TrialStarted, rests_on=("proposed",), result=True, account_of="proposed"),
     Kind(
         name="trial.finished",
         body=bodies.TrialFinished,
         rests_on=("started",),
+        result=True,
+        account_of="started",
         blobs=("log", "feedback", "environment"),
         erasable=("log", "feedback"),
         texts=("failure.message",),
     ),
-    Kind(name="trial.cancelled", body=bodies.TrialCancelled, rests_on=("started",)),
-    Kind(name="noise.measured", body=bodies.NoiseMeasured, rests_on=("trials",)),
-    Kind(name="verdict.reached", body=bodies.VerdictReached, rests_on=("candidate", "trials"), mentions=("incumbent",)),
+    Kind(name="trial.cancelled", body=bodies.TrialCancelled, rests_on=("started",), account_of="started"),
+    Kind(name="noise.measured", body=bodies.NoiseMeasured, rests_on=("trials",), result=True),
+    Kind(
+        name="verdict.reached",
+        body=bodies.VerdictReached,
+        rests_on=("candidate", "trials"),
+        mentions=("incumbent",),
+        result=True,
+        account_of="candidate",
+    ),
     Kind(name="phase.switched", body=bodies.PhaseSwitched),
     Kind(name="epoch.closed", body=bodies.EpochClosed, mentions=("heads",)),
     Kind(
         name="record.imported",
         body=bodies.RecordImported,
+        result=True,
         blobs=("source",),
         erasable=("source",),
         texts=("label", "metric", "description"),
     ),
-    Kind(name="artifact.applied", body=bodies.ArtifactApplied, mentions=("proposed",), texts=("target",)),
+    Kind(
+        name="artifact.applied",
+        body=bodies.ArtifactApplied,
+        mentions=("proposed",),
+        account_of="proposed",
+        texts=("target",),
+    ),
     Kind(name="identity.created", body=identity.IdentityCreated),
     Kind(name="key.rotated", body=identity.KeyRotated, mentions=("previous",)),
     Kind(name="key.certified", body=identity.KeyCertified),
     Kind(name="key.revoked", body=identity.KeyRevoked, texts=("reason",)),
     Kind(name="controller.named", body=identity.ControllerNamed),
-    Kind(name="belief.held", body=identity.BeliefHeld, rests_on=("supports", "contradicts")),
-    Kind(name="result.excised", body=records.ResultExcised, mentions=("target",), texts=("reason",)),
-    Kind(name="excision.withdrawn", body=records.ExcisionWithdrawn, mentions=("excision",), texts=("reason",)),
+    Kind(name="belief.held", body=identity.BeliefHeld, rests_on=("supports", "contradicts"), result=True),
+    Kind(
+        name="result.excised",
+        body=records.ResultExcised,
+        mentions=("target",),
+        account_of="target",
+        texts=("reason",),
+    ),
+    Kind(
+        name="excision.withdrawn",
+        body=records.ExcisionWithdrawn,
+        mentions=("excision",),
+        account_of="excision",
+        texts=("reason",),
+    ),
     Kind(name="blobs.erased", body=records.BlobsErased, texts=("rule",)),
     Kind(name="checkpoint.signed", body=records.CheckpointSigned, blobs=("timestamps",)),
     Kind(name="feed.opened", body=records.FeedOpened),

@@ -184,13 +184,16 @@ class Store:
         start: int | None = None,
         to: int | None = None,
     ) -> Iterator[Row]:
-        """Yield rows in order of arrival, from local position `start` up to and with `to`, filtered by column."""
+        """Yield rows in order of arrival, from local position `start` up to and with `to`, filtered by column.
+
+        With `start` the rows are walked through where they lie; without it, those of one hive are looked up.
+        """
         query = f"SELECT {_COLUMNS} FROM event WHERE position >= ? AND position <= ?"  # noqa: S608  constant columns
         values: list[object] = [
             FIRST_POSITION if start is None else start,
             _LAST_POSITION if to is None else min(to, _LAST_POSITION),
         ]
-        for column, value in (("hive", hive), ("kind", kind), ("author", author)):
+        for column, value in (("hive" if start is None else "+hive", hive), ("kind", kind), ("author", author)):
             if value is not None:
                 query += f" AND {column} = ?"
                 values.append(value)
@@ -206,6 +209,25 @@ class Store:
     def select(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
         """Return what a read-only query finds (`journal.queries`)."""
         return self._fetch(query, values)
+
+    def ids_of_kinds(self, hive: str, kinds: Iterable[str], *, to: int | None = None) -> list[str]:
+        """Return the ids of a hive's events of some kinds, in order of arrival, up to local position `to`."""
+        last = _LAST_POSITION if to is None else min(to, _LAST_POSITION)
+        query = "SELECT position, id FROM event WHERE kind = ? AND position <= ? AND hive = ?"
+        found = sorted(row for kind in kinds for row in self._fetch(query, (kind, last, hive)))
+        return [name for _, name in found]
+
+    def place(self, hive: str, *, to: int | None = None) -> tuple[int, str]:
+        """Return position and id of a hive's latest event, at or before position `to`; (-1, "") without one."""
+        query = "SELECT position, id FROM event WHERE +hive = ? AND position <= ? ORDER BY position DESC LIMIT 1"
+        found = self._fetch(query, (hive, _LAST_POSITION if to is None else min(to, _LAST_POSITION)))
+        return (int(found[0][0]), str(found[0][1])) if found else (-1, "")
+
+    def count_since(self, hive: str, position: int) -> int:
+        """Return how many events of a hive there are from a local position on."""
+        column = "+hive" if position else "hive"  # all of them are counted in the index
+        query = f"SELECT count(*) FROM event WHERE position >= ? AND {column} = ?"  # noqa: S608  constant columns
+        return int(self._fetch(query, (position, hive))[0][0])
 
     def tail(self, count: int) -> list[Row]:
         """Return the latest rows, oldest first."""

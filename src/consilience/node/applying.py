@@ -47,8 +47,12 @@ def apply(reader: StudyReader, root: Path, row: TrialRow, branch: str) -> Applie
     """Write a trial's candidate to the working tree, or to a new branch.
 
     Raises:
-        ApplyError: work would be lost, or git refuses.
+        ApplyError: the candidate was excised, work would be lost, or git refuses.
     """
+    excision = reader.excisions.of(row.proposed_event)
+    if excision is not None:
+        hint = f"take another, or `consilience excise --withdraw {excision.event[:16]}`"
+        raise ApplyError(f"trial {row.number} was excised: {excision.reason}", hint=hint)
     texts = _texts(reader.artifact(row.candidate), root)
     if branch:
         commit = _commit(root, branch, texts, f"{reader.problem.name}: trial {row.number}\n\n{row.change}")

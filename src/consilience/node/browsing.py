@@ -1,7 +1,7 @@
 """Looking through a journal's events as they are, and waiting for new ones while somebody writes.
 
 Rules:
-    1. Nothing is folded and nothing is locked: the writer never waits for a reader.
+    1. Nothing is folded (but where something was excised) and nothing is locked: the writer never waits for a reader.
     2. What is new is what was committed: SQLite's `data_version` changes with each commit of another connection.
 
 Data flow: state folder -> EventLog -> `consilience log`.
@@ -17,13 +17,15 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from consilience.core.bodies_journal import ResultExcised
 from consilience.core.errors import NotFoundError, UsageError
 from consilience.core.events import Event
 from consilience.journal.browsing import Choice, authors_named, following, latest
+from consilience.journal.excision import NO_EXCISIONS, Excisions, excisions_of
 from consilience.journal.feed import Row, read_event
 from consilience.journal.journal import JournalReader
 from consilience.journal.quarantine import Proof
-from consilience.journal.queries import hive_authors, identity_hives
+from consilience.journal.queries import hive_authors, identity_hives, rare_rows
 from consilience.node.reading import find_hive
 from consilience.node.verifying import fresh_keys, ring_of
 
@@ -91,6 +93,13 @@ class EventLog:
     def next_position(self) -> int:
         """Return the local position that the next event will have."""
         return self._journal.store.count()
+
+    def excisions(self) -> Excisions:
+        """Return what was excised in this study. Reads its events only where something was."""
+        store, hive = self._journal.store, self._hives[0]
+        if not rare_rows(store, hive, ResultExcised):
+            return NO_EXCISIONS
+        return excisions_of(self._journal.events(hive))
 
     def quarantined(self) -> tuple[Proof, ...]:
         """Return why authors of this study are in quarantine."""

@@ -71,7 +71,7 @@ def _noise(floor: NoiseFloor, runs: int, others: int) -> float:
 def _baseline_scores(reader: StudyReader, key: str) -> dict[int, float]:
     metric = reader.problem.objective.metric
     event = reader.search.baseline.event if reader.search.baseline else ""
-    rows = [row for row in reader.trials.rows.values() if row.proposed_event == event and row.status == "ok"]
+    rows = [row for row in reader.trials.of_candidate(event) if row.status == "ok"]
     return {row.seed: row.metrics[metric] for row in rows if row.comparability_key == key and row.purpose not in ASIDE}
 
 

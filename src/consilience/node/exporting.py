@@ -76,7 +76,7 @@ def trial_record(reader: StudyReader, row: TrialRow) -> dict[str, Any]:
         "purpose": row.purpose,
         "seed": row.seed,
         "status": row.status,
-        "score": row.metrics.get(reader.problem.objective.metric),
+        "score": None if row.excised else row.metrics.get(reader.problem.objective.metric),
         "reason": row.failure.reason if row.failure else None,
         "message": row.failure.message if row.failure else None,
         "verdict": verdict.body.verdict if verdict else None,
@@ -142,7 +142,7 @@ def _results_tsv(reader: StudyReader) -> tuple[bytes, int]:
             status=record.body.status,
             description=_cell(record.body.description),
         )
-        for record in reader.trials.records
+        for record in reader.trials.records.values()
     ]
     rows = [*foreign, *own]
     return write_results(rows, _cell(reader.problem.objective.metric)).encode(), len(rows)
@@ -159,7 +159,8 @@ def _first_trials(reader: StudyReader) -> list[TrialRow]:
 
 def _result_row(reader: StudyReader, row: TrialRow) -> ResultRow:
     verdict = reader.trials.verdicts.get(row.proposed_event)
-    kept = row.operator == "baseline" or (verdict is not None and verdict.body.verdict == "promoted")
+    promoted = verdict is not None and verdict.body.verdict == "promoted"
+    kept = not row.excised and (row.operator == "baseline" or promoted)
     status: RecordStatus = "crash" if row.failure else ("keep" if kept else "discard")
     return ResultRow(
         commit=row.candidate[:7],

@@ -35,7 +35,7 @@ from consilience.core.bodies_journal import ResultExcised
 from consilience.core.errors import EnvironmentLacksError
 from consilience.core.events import Event
 from consilience.core.problem import problem_id
-from consilience.journal.excision import excised_events
+from consilience.journal.excision import descendants, results_below
 from consilience.node.reading import StudyReader
 
 if TYPE_CHECKING:
@@ -192,10 +192,11 @@ class _Telling:
 
     def _tell_excisions(self) -> None:
         """Mark the entities that an excision withdrew, each by the excision that did."""
-        events = self._reader.events
+        events, excisions = self._reader.events, self._reader.excisions
+        below = results_below(events) if excisions.in_force else {}
         for excision in [event for event in events if isinstance(event.body, ResultExcised)]:
-            others = [e for e in events if e is excision or not isinstance(e.body, ResultExcised)]
-            gone = excised_events(others)
+            stated = excisions.named(excision.id)
+            gone = set(descendants(below, stated.target)) if stated is not None and stated.in_force else set()
             withdrawn = [name for name in self._entities if name in gone]
             self._act(excision, "Excision", {"reason": excision.body.reason})
             for name in withdrawn:

@@ -9,27 +9,27 @@ Data flow: state folder -> JournalReader -> views -> `node.reports`, `export`, `
 
 from __future__ import annotations
 
+from copy import copy
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
 from consilience.core.artifact import Artifact, read_artifact
 from consilience.core.bodies import HiveFounded
 from consilience.core.errors import NotFoundError
+from consilience.core.events import Event
 from consilience.core.problem import Problem
 from consilience.journal.erasure import erased_text
-from consilience.journal.excision import standing_events
-from consilience.journal.journal import JOURNAL_NAME, JournalReader, View
-from consilience.journal.views.budget import BudgetView
-from consilience.journal.views.leaderboard import LeaderboardView
-from consilience.journal.views.lineage import LineageView
-from consilience.journal.views.run_state import RunStateView
-from consilience.journal.views.trials import TrialRow, TrialsView
+from consilience.journal.excision import Excisions
+from consilience.journal.journal import JOURNAL_NAME, JournalReader
+from consilience.journal.kinds import kind_named
+from consilience.journal.views.trials import TrialRow
 from consilience.node.places import STATE_NAME
 from consilience.node.verifying import fresh_keys, ring_of
-from consilience.search.state import SearchState
+from consilience.node.views import StudyViews, open_views, replay_views, supposed_views
 
 _SHORTEST_ID_OF_DIGITS = 8
 
@@ -55,33 +55,38 @@ def find_state(root: Path, stated: str) -> Path:
 class StudyReader:
     """One hive of a journal, folded up to a position."""
 
-    def __init__(self, journal: JournalReader, hive: str, genesis: HiveFounded, to: int | None) -> None:
+    def __init__(self, journal: JournalReader, hive: str, problem: Problem, views: StudyViews) -> None:
         self.journal = journal
         self.hive = hive
-        self.problem = msgspec.json.decode(journal.blob(genesis.specification), type=Problem)
-        self.trials = TrialsView()
-        self.board = LeaderboardView(self.problem.objective, self.problem.constraints)
-        self.lineage = LineageView()
-        self.budget = BudgetView()
-        self.run_state = RunStateView()
-        self.search = SearchState(self.problem)
-        self.events = journal.events(hive, to=to)
-        standing = standing_events(self.events)
-        views: tuple[View, ...] = (
-            self.trials, self.board, self.lineage, self.budget, self.run_state, self.search,
-        )  # fmt: skip
-        for event in standing:
-            for view in views:
-                view.apply(event)
+        self.problem = problem
+        self._to = views.snapshot.end  # what is looked up later is of the same state as the views
+        self._take_up(views)
+
+    def _take_up(self, views: StudyViews) -> None:
+        self.trials = views.trials
+        self.board = views.board
+        self.lineage = views.lineage
+        self.budget = views.budget
+        self.run_state = views.run_state
+        self.search = views.search
+        self._snapshot = views.snapshot
+
+    def supposing(self, event: Event) -> Self:
+        """Return a reader of the study as it would be with one more event; it shares this one's journal."""
+        other = copy(self)
+        other.events = [*self.events, event]
+        other._take_up(supposed_views(self.journal, self.hive, self.problem, other.events))  # noqa: SLF001  its own kind
+        return other
 
     @classmethod
-    def open(cls, state: Path, problem: str = "", to: int | None = None) -> StudyReader:
+    def open(cls, state: Path, problem: str = "", to: int | None = None, *, replay: bool = False) -> StudyReader:
         """Open a state folder.
 
         Args:
             state: the folder that holds the journal.
             problem: id, or its beginning, of the problem to read; "" is the one that was founded last.
             to: local position of the last event to fold; None is all.
+            replay: fold from the first event, whatever snapshot there is; so does `to`.
 
         Raises:
             NotFoundError: no journal, or no such problem in it.
@@ -91,10 +96,37 @@ class StudyReader:
         try:
             journal.check_tail(ring_of(journal.store))
             hive, genesis = find_hive(journal, state, problem)
-            return cls(journal, hive, genesis, to)
+            specification = msgspec.json.decode(journal.blob(genesis.specification), type=Problem)
+            fresh = to is not None or replay
+            open_at = partial(replay_views, to=to) if fresh else open_views
+            return cls(journal, hive, specification, open_at(journal, hive, specification))
         except BaseException:
             journal.close()
             raise
+
+    @property
+    def count(self) -> int:
+        """How many events are folded, excised ones included."""
+        return self._snapshot.fold.progress.events
+
+    @property
+    def excisions(self) -> Excisions:
+        """Every excision of the study, and what they withdrew."""
+        return self._snapshot.fold.excisions
+
+    @cached_property
+    def events(self) -> list[Event]:
+        """The hive's events in fold order, excised ones included: read from the journal when first asked for."""
+        return self.journal.events(self.hive, to=self._to)
+
+    def ids_of(self, *bodies: type[Any]) -> list[str]:
+        """Return the ids of the events with such bodies, in fold order, excised ones included.
+
+        Where events were folded as they lie in the journal, they are looked up there, and no event is read.
+        """
+        if "events" in vars(self) or not self._snapshot.fold.as_it_lies:
+            return [event.id for event in self.events if isinstance(event.body, bodies)]
+        return self.journal.store.ids_of_kinds(self.hive, map(kind_named, bodies), to=self._to)
 
     def artifact(self, candidate: str) -> Artifact:
         """Return a candidate's artifact."""
@@ -118,14 +150,15 @@ class StudyReader:
         Raises:
             NotFoundError: none, or several different candidates.
         """
-        rows = list(self.trials.rows.values())
-        found = [row for row in rows if name.isdecimal() and row.number == int(name)]
-        if not found and not _is_number(name):
-            found = [row for row in rows if name and _has_id(row, name)]
+        found = self.trials.numbered(int(name)) if name.isdecimal() else []
+        if not found and not is_number(name):
+            found = [row for row in self.trials.rows.values() if name and _has_id(row, name)]
         if not found or len({row.proposed_event for row in found}) > 1:
             number = len({row.proposed_event for row in found})
             what = f"{number} candidates begin with {name!r}" if number else f"no trial or candidate {name!r}"
-            raise NotFoundError(f"{what}; there are {len(rows)} trials", hint="see `consilience board` and `log`")
+            raise NotFoundError(
+                f"{what}; there are {len(self.trials.rows)} trials", hint="see `consilience board` and `log`"
+            )
         return found[0]
 
     def incumbent(self) -> TrialRow:
@@ -136,13 +169,13 @@ class StudyReader:
         """
         member = self.search.incumbent
         if member is not None:
-            for row in self.trials.rows.values():
-                if row.proposed_event == member.event:
-                    return row
+            for row in self.trials.of_candidate(member.event):
+                return row
         raise NotFoundError("nothing has been measured yet", hint="`consilience run` first")
 
     def close(self) -> None:
-        """Close the journal."""
+        """Close the journal and the snapshot that the views were read from."""
+        self._snapshot.close()
         self.journal.close()
 
     def __enter__(self) -> Self:
@@ -173,7 +206,7 @@ def find_hive(journal: JournalReader, state: Path, problem: str) -> tuple[str, H
     return next((hive, genesis) for hive, genesis in fitting if genesis.problem == wanted)
 
 
-def _is_number(name: str) -> bool:
+def is_number(name: str) -> bool:
     """Tell whether a name can only be meant as a trial's number: ids are shown longer than numbers ever grow."""
     return name.isdecimal() and len(name) < _SHORTEST_ID_OF_DIGITS
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from consilience.core.bodies import ASIDE, NoiseMeasured
+from consilience.core.bodies import ASIDE
 from consilience.core.errors import JournalError
 from consilience.journal.views.trials import TrialRow
 from consilience.node.reading import StudyReader
@@ -31,6 +31,7 @@ class Repeat(Struct, frozen=True, kw_only=True):
         before, after: failure's reason of each, "" for a score.
         metrics: each metric compared; empty where one of the two failed.
         environment: one line for each difference of environment.
+        events: the `trial.finished` events of both.
     """
 
     trial: int
@@ -43,13 +44,14 @@ class Repeat(Struct, frozen=True, kw_only=True):
     after: str
     metrics: list[Compared]
     environment: list[str]
+    events: tuple[str, str]
 
 
 def repeats(reader: StudyReader, proposed: str) -> list[Repeat]:
     """Return the finished re-runs of one candidate, in order."""
-    rows = [row for row in reader.trials.rows.values() if row.proposed_event == proposed and row.finished_event]
+    rows = [row for row in reader.trials.of_candidate(proposed) if row.finished_event]
     originals: dict[int, TrialRow] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: bool(row.excised)):  # an excised one only where no other was run
         if row.purpose not in ASIDE:
             originals.setdefault(row.seed, row)
     reruns = [row for row in rows if row.purpose == "rerun" and row.seed in originals]
@@ -61,8 +63,9 @@ def floors_of(reader: StudyReader, key: str) -> dict[str, NoiseFloor]:
 
     The objective's is the one that was measured for promotion; with a declared determinism, so are all others.
     """
-    finished = {row.finished_event: row for row in reader.trials.rows.values() if row.comparability_key == key}
-    measured = [event.body for event in reader.events if isinstance(event.body, NoiseMeasured)]
+    measured = list(reader.trials.noise.values())
+    runs_of = (row for baseline in reader.trials.baselines for row in reader.trials.of_candidate(baseline))
+    finished = {row.finished_event: row for row in runs_of if row.comparability_key == key}
     found = next((body for body in reversed(measured) if body.trials and body.trials[0] in finished), None)
     if found is None:
         return {}
@@ -109,6 +112,7 @@ def _repeat(reader: StudyReader, before: TrialRow, after: TrialRow) -> Repeat:
         after=new,
         metrics=compared,
         environment=_differences(reader, before, after),
+        events=(before.finished_event, after.finished_event),
     )
 
 

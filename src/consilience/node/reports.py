@@ -16,19 +16,32 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from consilience.core.artifact import Artifact
-from consilience.core.bodies import RecordImported
+from consilience.core.bodies import NoiseMeasured, RecordImported, StudyConfigured
 from consilience.core.problem import problem_id
 from consilience.journal.quarantine import Proof
 from consilience.journal.views.leaderboard import BoardRow
 from consilience.journal.views.trials import TrialRow, VerdictRow
+from consilience.node.evidence import behind_summary, behind_trial, events_of, only
 from consilience.node.reading import StudyReader
 from consilience.node.repeats import Repeat, repeats
-from consilience.search.state import Member
+from consilience.search.member import Member
+
+
+class ExcisedRow(Struct, frozen=True, kw_only=True):
+    """A trial that was excised, by which event and why."""
+
+    trial: int
+    candidate: str
+    operator: str
+    excision: str
+    reason: str
+    events: tuple[str, ...]
 
 
 class BoardReport(Struct, frozen=True, kw_only=True):
-    """One ranking for each comparability key; candidates beyond the bound and foreign records apart.
+    """One ranking for each comparability key; candidates beyond the bound, foreign records and excised trials apart.
 
+    `behind` has the ids of the events behind what the rows themselves do not name: by figure.
     `authors_in_quarantine` are proofs against authors whose later results are not in the rankings.
     """
 
@@ -40,11 +53,16 @@ class BoardReport(Struct, frozen=True, kw_only=True):
     rankings: dict[str, list[BoardRow]]
     quarantined: dict[str, list[BoardRow]]
     records: list[RecordImported]
+    excised: list[ExcisedRow] = []
+    behind: dict[str, tuple[str, ...]] = {}
     authors_in_quarantine: tuple[Proof, ...] = ()
 
 
 class Summary(Struct, frozen=True, kw_only=True):
-    """How a study stands. `gain` is the incumbent's mean over the baseline's, positive is better."""
+    """How a study stands. `gain` is the incumbent's mean over the baseline's, positive is better.
+
+    `behind` has, by figure, the ids of the events that it follows from.
+    """
 
     problem: str
     name: str
@@ -68,10 +86,15 @@ class Summary(Struct, frozen=True, kw_only=True):
     wall_ms: int
     cpu_ms: int
     events: int
+    excised: int = 0
+    behind: dict[str, tuple[str, ...]] = {}
 
 
 class TrialReport(Struct, frozen=True, kw_only=True):
-    """Everything about one candidate: its trials, hypothesis, verdict and line of parents (trial numbers)."""
+    """Everything about one candidate: its trials, hypothesis, verdict and line of parents (trial numbers).
+
+    `excised` says why the trial was excised, and by which event; "" where it stands. `behind` as in a summary.
+    """
 
     trial: TrialRow
     others: list[TrialRow]
@@ -83,6 +106,8 @@ class TrialReport(Struct, frozen=True, kw_only=True):
     line: list[int]
     log: str
     feedback: str
+    behind: dict[str, tuple[str, ...]] = {}
+    excised: str = ""
     repeats: list[Repeat] = []
 
 
@@ -97,9 +122,37 @@ def board(reader: StudyReader) -> BoardReport:
         direction=objective.direction,
         rankings={key: reader.board.rows(key) for key in reader.board.keys()},  # noqa: SIM118  a method, not a dict
         quarantined={key: reader.board.quarantined(key) for key in reader.board.keys()},  # noqa: SIM118
-        records=[record.body for record in reader.trials.records],
+        records=[record.body for record in reader.trials.records.values()],
+        excised=_excised_rows(reader),
+        behind={
+            "records": tuple(reader.trials.records),
+            **only(reader, "bound", NoiseMeasured, StudyConfigured),
+        },
         authors_in_quarantine=reader.journal.proofs(reader.hive),
     )
+
+
+def _excised_rows(reader: StudyReader) -> list[ExcisedRow]:
+    if not reader.excisions.withdrawn:
+        return []
+    reasons = {excision.event: excision.reason for excision in reader.excisions.stated}
+    return [
+        ExcisedRow(
+            trial=row.number,
+            candidate=row.candidate,
+            operator=row.operator,
+            excision=row.excised,
+            reason=reasons.get(row.excised, ""),
+            events=events_of(row),
+        )
+        for row in reader.trials.rows.values()
+        if row.excised
+    ]
+
+
+def best_trial(reader: StudyReader) -> int | None:
+    """Return the number of the incumbent's first trial; None without one."""
+    return _first_trial(reader, reader.search.incumbent)
 
 
 def summary(reader: StudyReader) -> Summary:
@@ -108,9 +161,7 @@ def summary(reader: StudyReader) -> Summary:
     baseline, best = search.baseline, search.incumbent
     base_mean, best_mean = _mean(baseline), _mean(best)
     both = base_mean is not None and best_mean is not None
-    verdicts: dict[str, int] = {}
-    for row in reader.trials.verdicts.values():
-        verdicts[row.body.verdict] = verdicts.get(row.body.verdict, 0) + 1
+    verdicts = {name: count for name, count in reader.trials.judged.items() if count}
     end = reader.run_state.end
     return Summary(
         problem=problem_id(reader.problem),
@@ -120,7 +171,7 @@ def summary(reader: StudyReader) -> Summary:
         direction=objective.direction,
         baseline=base_mean,
         best=best_mean,
-        best_trial=_first_trial(reader, best),
+        best_trial=best_trial(reader),
         best_candidate=best.body.candidate if best else "",
         best_runs=len(best.scores) if best else 0,
         gain=objective.gain(best_mean, base_mean) if both and best_mean is not None and base_mean is not None else None,
@@ -134,7 +185,9 @@ def summary(reader: StudyReader) -> Summary:
         message=end.message if end else "",
         wall_ms=reader.budget.spent.wall_ms,
         cpu_ms=reader.budget.spent.cpu_ms,
-        events=len(reader.events),
+        events=reader.count,
+        excised=len(reader.excisions.withdrawn),
+        behind=behind_summary(reader),
     )
 
 
@@ -148,11 +201,12 @@ def trial(reader: StudyReader, name: str) -> TrialReport:
     candidate = reader.trials.candidates[row.proposed_event]
     hypothesis = candidate.hypothesis
     predicted = hypothesis.predicted
-    rows = [other for other in reader.trials.rows.values() if other.proposed_event == row.proposed_event]
+    rows = reader.trials.of_candidate(row.proposed_event)
+    excision = reader.excisions.of(row.proposed_event) or reader.excisions.of(row.finished_event)
     line = [_trial_of(reader, proposed) for proposed in reader.lineage.line(row.proposed_event)]
     return TrialReport(
         trial=row,
-        others=[other for other in rows if other is not row],
+        others=[other for other in rows if other.started_event != row.started_event],
         reason=hypothesis.reason,
         target=hypothesis.target,
         novelty=candidate.novelty,
@@ -161,6 +215,8 @@ def trial(reader: StudyReader, name: str) -> TrialReport:
         line=[number for number in line if number is not None],
         log=reader.text(row.log),
         feedback=reader.text(row.feedback),
+        behind=behind_trial(reader, row, rows),
+        excised=f"{excision.reason} (by {excision.event[:16]})" if excision else "",
         repeats=repeats(reader, row.proposed_event),
     )
 
@@ -171,12 +227,20 @@ def diff(reader: StudyReader, name: str, *, against_baseline: bool) -> str:
     Raises:
         NotFoundError: no such trial.
     """
-    row = reader.trial(name)
-    line = reader.lineage.line(row.proposed_event)
-    older = line[0] if against_baseline or len(line) == 1 else line[-2]
-    before = reader.artifact(reader.trials.candidates[older].candidate)
-    after = reader.artifact(row.candidate)
+    older, newer = diff_events(reader, name, against_baseline=against_baseline)
+    before, after = (reader.artifact(reader.trials.candidates[event].candidate) for event in (older, newer))
     return "".join(artifact_diff(before, after))
+
+
+def diff_events(reader: StudyReader, name: str, *, against_baseline: bool) -> tuple[str, str]:
+    """Return the events of the two candidates that `diff` compares.
+
+    Raises:
+        NotFoundError: no such trial.
+    """
+    proposed = reader.trial(name).proposed_event
+    line = reader.lineage.line(proposed)
+    return line[0] if against_baseline or len(line) == 1 else line[-2], proposed
 
 
 def artifact_diff(before: Artifact, after: Artifact) -> list[str]:
@@ -212,5 +276,4 @@ def _first_trial(reader: StudyReader, member: Member | None) -> int | None:
 
 
 def _trial_of(reader: StudyReader, proposed: str) -> int | None:
-    numbers = [row.number for row in reader.trials.rows.values() if row.proposed_event == proposed]
-    return min(numbers, default=None)
+    return min((row.number for row in reader.trials.of_candidate(proposed)), default=None)

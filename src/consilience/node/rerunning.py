@@ -87,7 +87,7 @@ def _rows_to_repeat(state: Path, loaded: LoadedProblem, name: str) -> list[Trial
         row = reader.trial(name)
         if not row.candidate.startswith(name) or row.number == _number(name):
             return [_repeatable(row)]
-        rows = [other for other in reader.trials.rows.values() if other.proposed_event == row.proposed_event]
+        rows = reader.trials.of_candidate(row.proposed_event)
         finished = [other for other in rows if other.finished_event and other.purpose not in ASIDE]
         return [_repeatable(other) for other in finished or [row]]
 

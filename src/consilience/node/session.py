@@ -4,6 +4,7 @@ Rules:
     1. Opening founds a hive for a new problem, or resumes the hive that the problem already has.
     2. What a dead process left in flight is cancelled first: its reservations come back.
     3. Observers see an event only after it is durable.
+    4. An excision makes the views anew, from the first event, once it is durable.
 
 Data flow: LoadedProblem + Settings -> Session -> `node.runner` (run) or ask / tell.
 """
@@ -25,19 +26,15 @@ from consilience.core.ports import Clock, LoadedProblem, Proposer
 from consilience.core.problem import problem_id
 from consilience.core.study import Policy, Spend, StudySettings
 from consilience.identity.keystore import require_settled
-from consilience.journal.excision import standing_events
-from consilience.journal.journal import Journal, fold
-from consilience.journal.views.beliefs import BeliefsView
-from consilience.journal.views.run_state import RunStateView
-from consilience.journal.views.trials import TrialsView
+from consilience.journal.journal import Journal
 from consilience.node.identities import open_identity
 from consilience.node.places import UserPlaces, hide_from_git, state_folder
 from consilience.node.secrets import redactor
 from consilience.node.settings import Settings
 from consilience.node.souls import carry_identity
 from consilience.node.verifying import fresh_keys
+from consilience.node.views import StudyViews, open_views
 from consilience.search.proposing import Offer, propose_baseline
-from consilience.search.state import SearchState
 
 Observer = Callable[[Event], None]
 _ARTIFACT_CACHE = 512
@@ -50,21 +47,19 @@ class Session:
     all of them are here.
     """
 
-    def __init__(self, journal: Journal, loaded: LoadedProblem, clock: Clock, folder: Path) -> None:
+    def __init__(self, journal: Journal, loaded: LoadedProblem, clock: Clock, views: StudyViews) -> None:
         self.journal = journal
         self.loaded = loaded
         self.clock = clock
-        self.folder = folder
-        self.state = SearchState(loaded.problem)
-        self.run_state = RunStateView()
-        self.trials = TrialsView()
-        self.beliefs = BeliefsView()
+        self.folder = journal.store.path.parent
         self.author = ""
         self.missing = ""
         self.proposers: tuple[Proposer, ...] = ()
         self.observers: list[Observer] = []
         self.read_artifact = lru_cache(maxsize=_ARTIFACT_CACHE)(self._read_artifact)
         self._unseen: list[Event] = []
+        self._hive = views.snapshot.fold.key.hive
+        self._take_up(views)
 
     @classmethod
     def open(
@@ -100,9 +95,20 @@ class Session:
         journal.redactor = redactor(passphrase)
         try:
             hide_from_git(folder)
-            session = cls(journal, loaded, clock, folder)
-            session.missing = carry_identity(journal, replace(places, key=key), signer, clock, passphrase)
-            session._enter(signer.did, places.marks, study.policy)
+            missing = carry_identity(journal, replace(places, key=key), signer, clock, passphrase)
+            identifier = problem_id(loaded.problem)
+            founded = journal.hive_of(identifier)
+            hive = founded or journal.new_hive()
+            views = open_views(journal, hive, loaded.problem, author=signer.did)
+        except BaseException:
+            journal.close()
+            raise
+        session = cls(journal, loaded, clock, views)
+        session.author, session.missing = signer.did, missing
+        try:
+            session._enter(places.marks)
+            if founded is None:
+                session.append(session._genesis(identifier, signer.did, study.policy))
             require_settled(key, signer.key_did)  # only now does a rotation see that this feed is being written
             if resume:
                 session._release_in_flight()
@@ -110,7 +116,7 @@ class Session:
                 session._configure(study)
             session.commit()
         except BaseException:
-            journal.close()
+            session.abandon()
             raise
         return session
 
@@ -123,10 +129,22 @@ class Session:
     def commit(self) -> None:
         """Acknowledge what was appended, then tell the observers."""
         self.journal.commit()
+        if self._snapshot.fold.stale:
+            self.refold()
+        else:
+            self._snapshot.commit()
         unseen, self._unseen = self._unseen, []
         for event in unseen:
             for observer in self.observers:
                 observer(event)
+
+    def refold(self) -> None:
+        """Make the views anew from the journal: after an excision, or when events of other feeds were taken in."""
+        self.journal.commit()  # a snapshot holds committed events alone
+        self.journal.unfollow(self._snapshot.fold)
+        self._snapshot.close()
+        self._take_up(open_views(self.journal, self._hive, self.loaded.problem, author=self.author))
+        self.journal.follow(self._snapshot.fold)
 
     def offer(self, offer: Offer) -> Event:
         """Record a candidate and keep its artifact."""
@@ -144,22 +162,27 @@ class Session:
             self.append(EpochClosed(epoch=self.run_state.epoch + 1, heads=(tip,)))
 
     def close(self) -> None:
-        """Close the journal."""
+        """Close the journal; what was committed is kept as a snapshot."""
+        if not self._unseen:
+            self._snapshot.commit(least=1)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close the journal and leave the snapshot as it was."""
+        self._snapshot.close()
         self.journal.close()
 
     def _read_artifact(self, name: str) -> Artifact:
         return read_artifact(self.journal.get(name))
 
-    def _enter(self, did: str, marks: Path, policy: Policy) -> None:
-        identifier = problem_id(self.loaded.problem)
-        hive = self.journal.hive_of(identifier)
-        events = standing_events(self.journal.enter(hive or Journal.new_hive(), marks))
-        self.author = did
-        for view in (self.state, self.run_state, self.trials, self.beliefs):
-            fold(view, events)
-            self.journal.follow(view)
-        if hive is None:
-            self.append(self._genesis(identifier, did, policy))
+    def _enter(self, marks: Path) -> None:
+        self.journal.go_on(self._hive, marks, self._snapshot.fold.progress.heads.values())
+        self.journal.follow(self._snapshot.fold)
+
+    def _take_up(self, views: StudyViews) -> None:
+        self.state, self.run_state, self.trials = views.search, views.run_state, views.trials
+        self.beliefs = views.beliefs
+        self._snapshot = views.snapshot
 
     def _genesis(self, identifier: str, did: str, policy: Policy) -> HiveFounded:
         for data in self.loaded.support.values():

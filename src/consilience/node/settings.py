@@ -114,6 +114,18 @@ def _read_flag(value: Any) -> bool:
     return words[str(value).strip().lower()]
 
 
+def _read_names(value: Any) -> tuple[str, ...]:
+    """Read names: a list, or text with commas between them; ``none`` and the empty text are none."""
+    names = str(value).split(",") if isinstance(value, str) else list(value)
+    found = tuple(str(name).strip() for name in names if str(name).strip())
+    if found == ("none",):
+        return ()
+    for name in found:
+        if not name.isidentifier():
+            raise ValueError(f"{name!r} is no name of a role")
+    return found
+
+
 def _read_bound(value: Any) -> float | None:
     """Read a number; ``none`` takes a bound that the problem states away."""
     if isinstance(value, str) and value.strip().lower() == "none":
@@ -198,6 +210,12 @@ SETTINGS: tuple[Setting, ...] = (
         meaning="let trials of problems that need a device reach one, and its driver",
     ),
     Setting(
+        name="excision_roles",
+        read=_read_names,
+        default=_POLICY.excision_roles,
+        meaning="roles whose members may excise results of others; none leaves it to their authors",
+    ),
+    Setting(
         name="bound",
         read=_read_bound,
         default=_POLICY.bound,
@@ -270,6 +288,7 @@ class Settings:
                 execution=self.value("execution"),
                 allow_gpu=self.value("allow_gpu"),
                 bound=self.value("bound"),
+                excision_roles=self.value("excision_roles"),
                 retention_days=self.value("retention_days"),
             ),
         )
@@ -308,6 +327,7 @@ def problem_layer(study: StudySettings, stated: tuple[str, ...]) -> dict[str, An
         "execution": policy.execution,
         "allow_gpu": policy.allow_gpu,
         "bound": policy.bound,
+        "excision_roles": policy.excision_roles,
         "retention_days": policy.retention_days,
     }
     return {name: value for name, value in values.items() if name in stated}

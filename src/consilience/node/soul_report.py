@@ -24,7 +24,7 @@ from consilience.core.problem import Problem
 from consilience.identity.key_files import describe
 from consilience.identity.proofs import StatementProofs
 from consilience.journal.checking import Fault
-from consilience.journal.excision import excised_events
+from consilience.journal.excision import excisions_of
 from consilience.journal.journal import JOURNAL_NAME, JournalReader, fold
 from consilience.journal.order import canonical_order
 from consilience.journal.views.appraisal import Aftermath, Decision
@@ -148,7 +148,7 @@ def _own(hives: dict[str, list[Event]], places: UserPlaces) -> str:
 def _report(
     did: str, hives: dict[str, list[Event]], problems: dict[str, Problem], journals: list[JournalChecked]
 ) -> SoulReport:
-    excised = frozenset(name for events in hives.values() for name in excised_events(events))
+    excised = frozenset(name for events in hives.values() for name in excisions_of(events).withdrawn)
     metrics = {hive: problem.objective.metric for hive, problem in problems.items()}
     view = SoulView(did, StatementProofs(), metrics, excised)
     for events in hives.values():

@@ -25,6 +25,7 @@ from consilience.core.ports import LoadedProblem
 from consilience.core.problem import Direction, EvaluatorSpec, Objective, Problem, Surface
 from consilience.core.study import Budget, Spend, StudySettings
 from consilience.core.untrusted import NAME_CHARACTERS, one_capped_line
+from consilience.identity.keystore import load as load_key
 from consilience.journal.checkpoints import checkpoint_fault
 from consilience.journal.device import WriterLock, read_marks, refuse_lost, writer_of
 from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME, JournalReader
@@ -205,7 +206,7 @@ def import_results(session: Session, path: Path) -> Imported:
 
 def _is_kept(session: Session, data: bytes) -> bool:
     """Tell whether a record's source has these bytes: salted names do not tell, and erased ones are unknown."""
-    for name in dict.fromkeys(record.body.source for record in session.trials.records):
+    for name in session.trials.imported:
         with suppress(NotFoundError):
             if session.journal.get(name) == data:
                 return True
@@ -230,6 +231,16 @@ def log_problem(path: Path, root: Path, direction: Direction | None) -> LoadedPr
     )
     study = StudySettings(budget=Budget(trials=1))
     return LoadedProblem(problem=problem, root=root, baseline=Artifact(), study=study, support={})
+
+
+def own_did(settings: Settings, places: UserPlaces, passphrase: str) -> str:
+    """Return the DID of the user's key; "" when there is no key yet. Makes none.
+
+    Raises:
+        IdentityError: the key file cannot be used.
+    """
+    key = Path(settings.value("key")).expanduser() if settings.value("key") else places.key
+    return load_key(key, passphrase).did if key.exists() else ""
 
 
 @contextmanager

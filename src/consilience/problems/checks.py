@@ -224,6 +224,8 @@ def read_policy(table: PolicyTable, seeds: SeedsTable, file: str) -> Policy:
     require(days is None or days >= 0, (file, "policy.retention_days"), found=str(days), expected="0 or above")
     in_range = 0 <= seeds.study < _SEED_LIMIT
     require(in_range, (file, "seeds.study"), found=str(seeds.study), expected="between 0 and 2147483647")
+    for role in table.excision_roles:
+        require(role.isidentifier(), (file, "policy.excision_roles"), found=repr(role), expected="names of roles")
     return Policy(
         minimum_isolation=table.minimum_isolation,
         baseline_seeds=seeds.baseline,
@@ -232,6 +234,7 @@ def read_policy(table: PolicyTable, seeds: SeedsTable, file: str) -> Policy:
         minimum_gain=gain,
         deterministic=table.deterministic,
         execution=table.execution,
+        excision_roles=table.excision_roles,
         allow_gpu=table.allow_gpu,
         retention_days=days,
     )

@@ -103,6 +103,7 @@ class PolicyTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     deterministic: bool | None = None
     execution: ExecutionPolicy = "auto"
     allow_gpu: bool = False
+    excision_roles: tuple[str, ...] = Policy().excision_roles
     retention_days: int | None = None
 
 

@@ -6,7 +6,8 @@ Rules:
     2. Both sides are run on the same panel of seeds, in the same order; a seed on which the incumbent
        failed is left out, and is not run again.
     3. What was measured in a forked process is measured again in a fresh one before it is accepted.
-    4. Each verdict says why, in words and figures.
+    4. Each verdict says why, in words and figures. One that compares rests on the trials of both sides, so that it
+       falls with the incumbent's; one that needs no comparison rests on the challenger's alone.
 
 Data flow: SearchState -> `contest_step` -> the next seed to run, or VerdictReached.
 """
@@ -17,12 +18,14 @@ import math
 from functools import lru_cache
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from consilience.core.bodies import VerdictName, VerdictReached
 from consilience.core.chance import panel_seed
 from consilience.core.study import Autonomy
+from consilience.search.member import Member
 from consilience.search.recheck import recheck_seeds
-from consilience.search.state import Member, SearchState
+from consilience.search.state import SearchState
 from consilience.search.statistics import Evidence, Judgement, PromotionRule, contest_level, judge
 
 # Repeats that must agree before a study may believe that its evaluator is deterministic. If one artifact's
@@ -46,7 +49,8 @@ def contest_step(state: SearchState, challenger: Member, incumbent: Member) -> S
         return disqualified
     seeds = _usable_seeds(state, incumbent)
     if not seeds:
-        return _verdict(challenger, incumbent, "discarded", ("the incumbent fails on every seed to compare on",))
+        verdict = _verdict(challenger, incumbent, "discarded", ("the incumbent fails on every seed to compare on",))
+        return replace(verdict, trials=(*verdict.trials, *incumbent.evidence))
     evidence = _evidence(state, challenger, incumbent, seeds)
     judgement = judge(evidence, _rule(state, len(seeds)))
     unproved = judgement.decision == "promote" and _is_unproved(state, evidence, challenger, len(seeds))
@@ -115,8 +119,9 @@ def _usable_seeds(state: SearchState, incumbent: Member) -> tuple[int, ...]:
     panel = _panel(state.study.seed, max(state.study.policy.maximum_pairs, 2))
     if not incumbent.failure:
         return panel
-    mine = (started for event, started in state.started.items() if event not in state.in_flight)
-    failed = {started.seed for started in mine if started.proposed == incumbent.event} - incumbent.scores.keys()
+    mine = (item for item in state.started.items() if item[1].proposed == incumbent.event)
+    ended = (started for event, started in mine if event not in state.in_flight and event not in state.undone)
+    failed = {started.seed for started in ended} - incumbent.scores.keys()
     return tuple(seed for seed in panel if seed not in failed)
 
 

@@ -19,8 +19,9 @@ from msgspec import Struct
 from consilience.core.bodies import EndReason, NoiseMeasured, TrialPurpose, VerdictReached
 from consilience.search.budget import Reservation, exhausted_reason, reserve_trial
 from consilience.search.contest import contest_step, quarantine
+from consilience.search.member import Member
 from consilience.search.noise import noise_floor
-from consilience.search.state import Member, SearchState
+from consilience.search.state import SearchState
 
 
 class ProposeBaseline(Struct, frozen=True):

@@ -23,8 +23,9 @@ from consilience.core.chance import derive_stream
 from consilience.core.hypothesis import Hypothesis, Prediction, Proposal
 from consilience.core.ports import ProposalView, Proposer, Scored
 from consilience.core.untrusted import NAME_CHARACTERS, one_capped_line
+from consilience.search.member import Member
 from consilience.search.novelty import distance, normal_form
-from consilience.search.state import Member, SearchState
+from consilience.search.state import SearchState
 
 ATTEMPTS = 200  # empty or refused offers, of all operators, before the space counts as exhausted
 PATIENCE = 8  # empty or refused offers of one operator before another is asked
@@ -70,7 +71,7 @@ def propose_next(state: SearchState, proposers: Sequence[Proposer], read: ReadAr
         operator = _choose_operator(state, proposers, view, barren, stream)
         if operator is None:
             return None
-        proposal = operator.propose(replace(view, tried=state.tried.get(operator.operator, [])), stream)
+        proposal = operator.propose(replace(view, tried=state.tried.rows(operator.operator)), stream)
         form = normal_form(proposal.artifact) if proposal is not None else ""
         if proposal is not None and form not in state.forms:
             return _offer(state, proposal, form, repeats, read)

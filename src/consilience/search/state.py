@@ -6,6 +6,8 @@ Rules:
     3. Scores are compared under one comparability key only: another key measures its own baseline.
     4. Cost per event is constant, but for a change of key or bound, and for a quarantine.
     5. A candidate with a score beyond the bound in force is in quarantine: no incumbent, no parent, no credit.
+    6. What was excised scores, earns and decides nothing. It stays spent, numbered and tried, so that it is neither
+       paid back nor proposed again. A candidate whose verdict was excised, though it stands, is open once more.
 
 Data flow: journal -> `apply` -> `engine.next_step`, `proposing`, `contest`.
 """
@@ -13,8 +15,8 @@ Data flow: journal -> `apply` -> `engine.next_step`, `proposing`, `contest`.
 from __future__ import annotations
 
 import bisect
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -34,48 +36,78 @@ from consilience.core.bodies import (
 from consilience.core.chance import panel_seed
 from consilience.core.events import Event
 from consilience.core.plausibility import beyond_bound
-from consilience.core.ports import Tried
+from consilience.core.ports import Phase, Tried
 from consilience.core.problem import Problem
 from consilience.core.study import StudySettings
+from consilience.journal.tables import Lists, Table
 from consilience.journal.views.budget import BudgetView
-from consilience.search.credit import REWARD_FAILED, REWARD_IDLE, REWARD_NEAR, REWARD_PROMOTED, REWARD_RAN, CreditBook
+from consilience.search.credit import (
+    REWARD_FAILED,
+    REWARD_IDLE,
+    REWARD_NEAR,
+    REWARD_PROMOTED,
+    REWARD_RAN,
+    Credit,
+    CreditBook,
+)
 from consilience.search.governor import Governor
-from consilience.search.noise import NoiseFloor, moments, pool
+from consilience.search.member import Member
+from consilience.search.noise import NoiseFloor, pool
 from consilience.search.recheck import recheck_fault
 
 POOL_SIZE = 12  # good candidates kept at hand as parents; lineage itself is in the journal
 RECENT_SIZE = 6  # latest candidates that novelty is measured against, beside the parents
 
 
-class Member(Struct):
-    """A candidate of this study with what is known of it.
+class Chosen(Struct, frozen=True, kw_only=True):
+    """The members that a state has at hand, by their events; "" is none."""
 
-    `scores` is by seed, under the comparability key in force; `shelf` keeps those of other keys. `forked` tells
-    that some of them were measured in a forked process, `fresh` holds what fresh ones have measured again, and
-    `recheck_fault` says what came out differently.
-    """
+    pool: tuple[str, ...]
+    recent: tuple[str, ...]
+    baseline: str
+    incumbent: str
+    open: tuple[str, ...]
 
-    event: str
-    number: int
-    body: CandidateProposed
-    scores: dict[int, float] = {}
-    shelf: dict[str, dict[int, float]] = {}
-    evidence: list[str] = []
-    failure: str = ""
-    violation: str = ""
-    verdict: str = ""
-    forked: bool = False
-    fresh: dict[int, float] = {}
-    recheck_fault: str = ""
 
-    @property
-    def mean(self) -> float:
-        """Mean score over its seeds; NaN before it has one."""
-        return moments(tuple(self.scores.values()))[0] if self.scores else math.nan
+Floors = tuple[NoiseMeasured | None, NoiseFloor | None]
 
 
 class SearchState:
-    """Fold of one study."""
+    """Fold of one study. `open` holds the candidates without a verdict, in order of proposal."""
+
+    folds = (
+        *(StudyConfigured, RunStarted, CandidateProposed, TrialStarted, TrialFinished, TrialCancelled),
+        *(NoiseMeasured, VerdictReached, PhaseSwitched),
+    )
+
+    cells: ClassVar[Mapping[str, Any]] = {
+        "settings": StudySettings | None,
+        "key": str,
+        **{f"budget.{name}": kind for name, kind in BudgetView.cells.items()},
+        "credit.operators": dict[str, Credit],
+        "governor.phase": Phase,
+        "governor.steps": int,
+        "governor.novelty_average": float,
+        "governor.without_promotion": int,
+        "in_flight": dict[str, TrialStarted],
+        "trials": int,
+        "contests": int,
+        "measured": NoiseMeasured | None,
+        "noise": NoiseFloor | None,
+        "_floors": dict[str, Floors],
+        "baseline_fault": str,
+        "_bound": float | None,
+        "chosen": Chosen,
+    }
+    tables: ClassVar[Mapping[str, Any]] = {
+        "members": Member,
+        "by_candidate": str,
+        "forms": str,
+        "started": TrialStarted,
+        "undone": str,
+        "_promotions": str,
+    }
+    lists: ClassVar[Mapping[str, Any]] = {"tried": Tried}
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -84,25 +116,45 @@ class SearchState:
         self.budget = BudgetView()
         self.credit = CreditBook()
         self.governor = Governor()
-        self.members: dict[str, Member] = {}
-        self.by_candidate: dict[str, str] = {}
-        self.forms: dict[str, str] = {}
-        self.tried: dict[str, list[Tried]] = {}
+        self.members: Table[Member] = Table()
+        self.by_candidate: Table[str] = Table()
+        self.forms: Table[str] = Table()
+        self.tried: Lists[Tried] = Lists()
         self.pool: list[Member] = []
         self.recent: list[Member] = []
-        self.started: dict[str, TrialStarted] = {}
+        self.started: Table[TrialStarted] = Table()
+        self.undone: Table[str] = Table()  # trials whose outcome was excised, with the excision: as if never run
         self.in_flight: dict[str, TrialStarted] = {}
         self.trials = 0
         self.contests = 0
         self.measured: NoiseMeasured | None = None
         self.noise: NoiseFloor | None = None
-        self._floors: dict[str, tuple[NoiseMeasured | None, NoiseFloor | None]] = {}
+        self._floors: dict[str, Floors] = {}
         self.baseline: Member | None = None
         self.incumbent: Member | None = None
-        self.challenger: Member | None = None
-        self.promoted: list[Member] = []
+        self.open: dict[str, Member] = {}
+        self._promotions: Table[str] = Table()  # by its number among the promoted: the candidate
         self.baseline_fault = ""
         self._bound: float | None = None
+
+    @property
+    def chosen(self) -> Chosen:
+        """The members at hand, by name, as a snapshot keeps them."""
+        return Chosen(
+            pool=tuple(member.event for member in self.pool),
+            recent=tuple(member.event for member in self.recent),
+            baseline=self.baseline.event if self.baseline else "",
+            incumbent=self.incumbent.event if self.incumbent else "",
+            open=tuple(self.open),
+        )
+
+    @chosen.setter
+    def chosen(self, names: Chosen) -> None:
+        self.pool = [self.members[name] for name in names.pool]
+        self.recent = [self.members[name] for name in names.recent]
+        self.baseline = self.members[names.baseline] if names.baseline else None
+        self.incumbent = self.members[names.incumbent] if names.incumbent else None
+        self.open = {name: self.members[name] for name in names.open}
 
     def panel_seed(self, index: int) -> int:
         """Return the seed of one place on the panel that all candidates are paired on."""
@@ -114,6 +166,16 @@ class SearchState:
         if self.settings is None:
             raise LookupError("the study has not been configured")
         return self.settings
+
+    @property
+    def challenger(self) -> Member | None:
+        """The candidate whose contest is to be decided next; None when all have a verdict."""
+        return next(iter(self.open.values()), None)
+
+    @property
+    def promoted(self) -> list[Member]:
+        """The candidates that were promoted and stand, in order of promotion."""
+        return [self.members[name] for name in self._promotions.values()]
 
     def implausibility(self, member: Member) -> str:
         """Return why a candidate is in quarantine, "" where it is not.
@@ -169,6 +231,40 @@ class SearchState:
             case PhaseSwitched() as body:
                 self.governor.switch(body)
 
+    def apply_withdrawn(self, event: Event, excision: str) -> None:
+        """Take one more event that was excised: what it cost and what was looked at stays, its result does not."""
+        self.budget.apply_withdrawn(event, excision)
+        match event.body:
+            case CandidateProposed() as body:
+                self._propose_excised(event, body)
+            case TrialStarted() as body:
+                self.trials += 1
+                self.in_flight[event.id] = body
+            case TrialFinished() as body:
+                self._finish_excised(event, body, excision)
+            case VerdictReached() as body:
+                self.contests += bool(body.figures)  # the chance of a false promotion that it used up stays used
+                self.governor.settle(promoted=False)
+
+    def _propose_excised(self, event: Event, body: CandidateProposed) -> None:
+        """Remember an excised candidate, so that its like is not proposed again and the next one has its own chance."""
+        member = Member(event=event.id, number=len(self.members), body=body, excised=True)
+        self.members[event.id] = member
+        self.forms.add(body.normal_form, event.id)
+        self.recent = [*self.recent, member][-RECENT_SIZE:]
+        if body.parents:
+            self.governor.propose(body.novelty or 0.0)
+
+    def _finish_excised(self, event: Event, body: TrialFinished, excision: str) -> None:
+        started = self.in_flight.pop(body.started, None)
+        self.undone[body.started] = excision  # its seed has not been run
+        member = self.members.get(started.proposed) if started else None
+        if member is not None and member.excised and body.comparability_key == self.key:
+            self.members.touch(member.event)
+            if not member.evidence:  # the first time: its point led nowhere
+                self._try(member, None)
+            member.evidence.append(event.id)
+
     def _start(self, event: Event, body: TrialStarted) -> None:
         self.trials += 1
         self.in_flight[event.id] = body
@@ -178,13 +274,13 @@ class SearchState:
     def _propose(self, event: Event, body: CandidateProposed) -> None:
         member = Member(event=event.id, number=len(self.members), body=body)
         self.members[event.id] = member
-        self.by_candidate.setdefault(body.candidate, event.id)
-        self.forms.setdefault(body.normal_form, event.id)
+        self.by_candidate.add(body.candidate, event.id)
+        self.forms.add(body.normal_form, event.id)
         self.recent = [*self.recent, member][-RECENT_SIZE:]
         if not body.parents and self.baseline is None:
             self.baseline = self.incumbent = member
             return
-        self.challenger = member
+        self.open[event.id] = member
         novelty = body.novelty or 0.0
         self.credit.propose(body.hypothesis.operator, novelty)
         self.governor.propose(novelty)
@@ -194,6 +290,7 @@ class SearchState:
         if key == self.key:
             return
         for member in self.members.values():
+            self.members.touch(member.event)
             member.shelf[self.key] = member.scores
             member.scores = member.shelf.pop(key, {})
             member.fresh = {}
@@ -217,20 +314,27 @@ class SearchState:
             self._crown()
 
     def _crown(self) -> None:
-        """Let the last promoted candidate that is plausible be the incumbent; at first the baseline."""
-        plausible = (member for member in reversed(self.promoted) if not self.implausibility(member))
-        self.incumbent = next(plausible, self.baseline)
+        """Let the promoted and plausible candidate that none was promoted over be the incumbent; else the baseline.
+
+        There are several only where an excision came or went between promotions: the best of them, then, or the
+        last where none has a score under this key.
+        """
+        plausible = [member for member in self.promoted if not self.implausibility(member)]
+        beaten = {member.over for member in plausible}
+        heads = [member for member in reversed(plausible) if member.event not in beaten]
+        scored = [member for member in heads if member.scores]
+        self.incumbent = min(scored, key=self._place) if scored else next(iter(heads), self.baseline)
 
     def _quarantine(self, member: Member) -> None:
         """Take a candidate that turned out implausible out of everything that is built on."""
         body = member.body
         self.pool = [other for other in self.pool if other is not member]
         self._crown()
-        points = self.tried.get(body.hypothesis.operator, [])
         point = (body.space, body.coordinates)
-        self.tried[body.hypothesis.operator] = [
-            replace(tried, score=None) if (tried.space, tried.coordinates) == point else tried for tried in points
-        ]
+        self.tried.change(
+            body.hypothesis.operator,
+            lambda tried: replace(tried, score=None) if (tried.space, tried.coordinates) == point else tried,
+        )
 
     def _place(self, member: Member) -> tuple[float, int]:
         return (-self.problem.objective.gain(member.mean, 0.0), member.number)
@@ -241,6 +345,7 @@ class SearchState:
         member = self.members.get(started.proposed) if started else None
         if started is None or member is None or body.comparability_key != self.key:
             return
+        self.members.touch(member.event)
         if started.purpose == "recheck":
             self._recheck(event, member, started.seed, body)
         if started.purpose in ASIDE:
@@ -260,6 +365,8 @@ class SearchState:
 
     def _recheck(self, event: Event, member: Member, seed: int, body: TrialFinished) -> None:
         """Compare a fresh run with the one that it repeats."""
+        if not member.scores:
+            return  # what it repeats was excised
         member.evidence.append(event.id)
         if body.failure is not None:
             member.recheck_fault = f"a fresh process failed: {body.failure.reason}: {body.failure.message}"
@@ -282,33 +389,43 @@ class SearchState:
 
     def _remember(self, member: Member) -> None:
         """Give the operator its point and score, and keep a good candidate as a possible parent."""
-        body = member.body
         bad = member.failure or member.violation or self.implausibility(member)
         score = None if bad else member.mean
-        tried = Tried(space=body.space, coordinates=body.coordinates, score=score)
-        self.tried.setdefault(body.hypothesis.operator, []).append(tried)
+        self._try(member, score)
         if score is not None:
             bisect.insort(self.pool, member, key=self._place)
             del self.pool[POOL_SIZE:]
+
+    def _try(self, member: Member, score: float | None) -> None:
+        body = member.body
+        tried = Tried(space=body.space, coordinates=body.coordinates, score=score)
+        self.tried.append(body.hypothesis.operator, tried)
 
     def _judge(self, body: VerdictReached) -> None:
         member = self.members.get(body.candidate)
         if member is None:
             return
+        self.members.touch(member.event)
         member.verdict = body.verdict
-        if body.verdict == "implausible" and member is not self.challenger:
+        if self.open.pop(member.event, None) is None and body.verdict == "implausible":
             return
-        self.challenger = None
         if member.scores and body.verdict != "implausible":
             self.contests += 1
             self._pool_noise(member, promoted=body.verdict == "promoted")
             self.credit.earning(member.body.hypothesis.operator).add_gain(body.figures.get("gain", 0.0))
         promoted = body.verdict == "promoted"
         if promoted:
-            self.promoted.append(member)
-            self._crown()
+            self._promote(member, body.incumbent)
         self.governor.settle(promoted=promoted)
         self.credit.settle(member.body.hypothesis.operator, _reward(member, body))
+
+    def _promote(self, member: Member, incumbent: str) -> None:
+        member.over = incumbent
+        self._promotions[str(len(self._promotions))] = member.event
+        if self.incumbent is not None and self.incumbent.event == incumbent and not self.implausibility(member):
+            self.incumbent = member
+        else:
+            self._crown()
 
     def _pool_noise(self, member: Member, *, promoted: bool) -> None:
         """Sharpen the noise floor by the replicates of what was promoted, unless the evaluator is declared exact.

@@ -14,12 +14,15 @@ from typing import Any
 
 from consilience.core.artifact import Artifact, artifact_id
 from consilience.core.bodies import HiveFounded, StudyConfigured, TrialFinished, TrialStarted
+from consilience.core.bodies_journal import ExcisionWithdrawn, ResultExcised
 from consilience.core.events import Event, payload_bytes
 from consilience.core.outcome import Isolation, Resources
 from consilience.core.ports import Proposer
 from consilience.core.problem import Problem, problem_id
 from consilience.core.study import Spend, StudySettings
+from consilience.journal.excision import excisions_of
 from consilience.journal.feed import FeedHead, advance, next_payload, read_event
+from consilience.journal.standing import StandingFold
 from consilience.search.engine import ProposeBaseline, Record, RunTrial, Stop, next_step
 from consilience.search.proposing import Offer, propose_baseline, propose_next
 from consilience.search.state import SearchState
@@ -42,6 +45,7 @@ class MemoryStudy:
         self, problem: Problem, baseline: Artifact, settings: StudySettings, proposers: Sequence[Proposer], score: Score
     ) -> None:
         self.state = SearchState(problem)
+        self._fold = StandingFold((self.state,))
         self.events: list[Event] = []
         self._artifacts: dict[str, Artifact] = {}
         self._baseline = baseline
@@ -83,6 +87,18 @@ class MemoryStudy:
         """Return a candidate's artifact."""
         return self._artifacts[candidate]
 
+    def configure(self, settings: StudySettings) -> Event:
+        """Let other settings take effect."""
+        return self._append(StudyConfigured(version=2, settings=settings))
+
+    def excise(self, target: str, reason: str = "a test") -> Event:
+        """Excise a result."""
+        return self._append(ResultExcised(target=target, reason=reason))
+
+    def take_back(self, excision: str, reason: str = "a test") -> Event:
+        """Take an excision back."""
+        return self._append(ExcisionWithdrawn(excision=excision, reason=reason))
+
     def _propose(self) -> Offer | None:
         return propose_next(self.state, self._proposers, self.artifact)
 
@@ -105,8 +121,14 @@ class MemoryStudy:
         event = read_event(payload_bytes(next_payload(self._head, body, at=0)), "")
         self._head = advance(self._head, event)
         self.events.append(event)
-        self.state.apply(event)
+        self._fold.apply(event)
+        if self._fold.stale:
+            self._refold()
         return event
+
+    def _refold(self) -> None:
+        self.state = SearchState(self.state.problem)
+        self._fold.restart((self.state,), self.events, excisions_of(self.events))
 
 
 def _finished(started: str, metrics: dict[str, float], isolation: Isolation) -> TrialFinished:

@@ -27,6 +27,8 @@ COMMANDS = {
     "replay": "study_commands",
     "trial": "trial_commands",
     "rerun": "trial_commands",
+    "why": "tracing_commands",
+    "excise": "tracing_commands",
     "verify": "journal_commands",
     "checkpoint": "proof_commands",
     "witness": "proof_commands",

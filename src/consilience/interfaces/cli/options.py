@@ -116,10 +116,10 @@ def state_of(folder: str, state: str) -> Path:
     return found
 
 
-def open_reader(folder: str, state: str, to: int | None = None) -> StudyReader:
+def open_reader(folder: str, state: str, to: int | None = None, *, replay: bool = False) -> StudyReader:
     """Open the study that a reading command means: that of the folder's problem, else the latest one."""
     path = state_of(folder, state)
-    return StudyReader.open(path, _current_problem(path), to)
+    return StudyReader.open(path, _current_problem(path), to, replay=replay)
 
 
 def open_log(folder: str, state: str) -> EventLog:

@@ -46,6 +46,8 @@ def show_summary(console: Console, found: Summary, difference: str) -> None:
     made.add_row("gain", f"{signed(found.gain)}{unit}{_in_floors(found)}")
     made.add_row("trials", f"{found.trials}: {counts(found.outcomes)}")
     made.add_row("verdicts", counts(found.verdicts))
+    if found.excised:
+        made.add_row("excised", f"{found.excised} events do not count: consilience board")
     made.add_row("used", f"{duration(found.wall_ms)} of time, {duration(found.cpu_ms)} CPU in trials")
     made.add_row("state", f"{found.state}: {one_line(found.message, 300)}" if found.message else found.state)
     console.print(made)
@@ -83,6 +85,8 @@ def show_board(console: Console, report: BoardReport, top: int) -> None:
         _show_legend(console, [*rows[:top], *apart[:top]])
     if len(report.rankings) > 1:
         console.print("Results under different comparability keys are not ranked together.")
+    if report.excised:
+        _show_excised(console, report, top)
     if report.records:
         _show_records(console, report, top)
     for line in quarantine_lines(report.authors_in_quarantine):
@@ -121,6 +125,17 @@ def _show_quarantine(console: Console, rows: list[BoardRow], top: int) -> None:
     for row in rows[:top]:
         made.add_row(str(row.trial), row.candidate[:_SHORT], row.verdict, _held(row), one_line(row.implausible, 120))
     console.print(made)
+
+
+def _show_excised(console: Console, report: BoardReport, top: int) -> None:
+    by = dict.fromkeys((row.excision, row.reason) for row in report.excised)
+    candidates = len({row.events[0] for row in report.excised})
+    title = f"EXCISED, not counted: {len(report.excised)} trials of {candidates} candidates"
+    console.print(title, soft_wrap=True)
+    for excision, reason in list(by)[:top]:
+        numbers = [row.trial for row in report.excised if row.excision == excision]
+        which = f"trial {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} trials from trial {min(numbers)} on"
+        console.print(f"  {which} by {excision[:_SHORT]}: {one_line(reason, 160)}", soft_wrap=True)
 
 
 def _held(row: BoardRow) -> str:
@@ -168,6 +183,8 @@ def show_trial(console: Console, report: TrialReport) -> None:
     made.add_row("novelty", number(report.novelty))
     made.add_row("line", " -> ".join(str(number_) for number_ in report.line))
     _add_outcome(made, row)
+    if report.excised:
+        made.add_row("EXCISED", one_line(report.excised, 300))
     if report.verdict is not None:
         made.add_row("verdict", _marked(report.verdict.body.verdict))
         for reason in report.verdict.body.reasons:

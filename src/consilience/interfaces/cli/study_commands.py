@@ -62,7 +62,8 @@ def diff(trial: str, baseline: bool, folder: str, state: str, as_json: bool) -> 
     """Show what TRIAL's candidate changed."""
     with options.open_reader(folder, state) as reader:
         text = reports.diff(reader, trial, against_baseline=baseline)
-    emit({"diff": text}, lambda console: show_diff(console, text), as_json=as_json)
+        events = reports.diff_events(reader, trial, against_baseline=baseline)
+    emit({"diff": text, "events": events}, lambda console: show_diff(console, text), as_json=as_json)
     return EXIT_DONE
 
 
@@ -126,9 +127,9 @@ def export(destination: str, what: Literal["trials", "journal"] | None, folder: 
 @options.with_study
 def replay(position: int | None, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
     """Fold the journal again from event 0 and show the state it leads to."""
-    with options.open_reader(folder, state, position) as reader:
+    with options.open_reader(folder, state, position, replay=True) as reader:
         found, ranking = reports.summary(reader), reports.board(reader)
-        count = len(reader.events)
+        count = reader.count
 
     def show_state(console: Console) -> None:
         console.print(f"state after {count} events from event 0:")

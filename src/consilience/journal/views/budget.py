@@ -4,11 +4,15 @@ Rules:
     1. Totals live as long as the study: a resumed run goes on from what was spent.
     2. A reservation counts as spent until its trial finishes or is cancelled (fail closed).
     3. A holdout query counts from its start, whatever comes of it (fail closed), and never comes back.
+    4. Excision gives nothing back: what was excised was paid for.
 
 Data flow: study.configured, trial.* -> here -> `search.budget` and the live face.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from consilience.core.bodies import StudyConfigured, TrialCancelled, TrialFinished, TrialStarted
 from consilience.core.events import Event
@@ -17,6 +21,18 @@ from consilience.core.study import Budget, Spend
 
 class BudgetView:
     """Fold of everything that costs."""
+
+    folds = (StudyConfigured, TrialStarted, TrialFinished, TrialCancelled)
+
+    cells: ClassVar[Mapping[str, Any]] = {
+        "total": Budget,
+        "spent": Spend,
+        "reserved": dict[str, Spend],
+        "holdout_queries": int,
+        "_holdout_limit": int,
+    }
+    tables: ClassVar[Mapping[str, Any]] = {}
+    lists: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self) -> None:
         self.total = Budget()
@@ -37,6 +53,10 @@ class BudgetView:
         elif isinstance(body, TrialFinished | TrialCancelled):
             self.reserved.pop(body.started, None)
             self.spent = self.spent + body.spent
+
+    def apply_withdrawn(self, event: Event, excision: str) -> None:  # noqa: ARG002  a view's signature
+        """Take one more event that was excised: it cost what it cost."""
+        self.apply(event)
 
     @property
     def committed(self) -> Spend:

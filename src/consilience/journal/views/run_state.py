@@ -6,6 +6,8 @@ Data flow: study.*, run.*, trial.*, phase.* -> here -> resume, `cancel`, the liv
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from consilience.core.bodies import (
     EpochClosed,
@@ -22,7 +24,31 @@ from consilience.core.ports import Phase
 
 
 class RunStateView:
-    """Fold of runs and trials in flight."""
+    """Fold of runs and trials in flight.
+
+    An excised trial was started and ended like any other; among `outcomes` it counts as ``excised``.
+    """
+
+    folds = (
+        *(StudyConfigured, RunStarted, RunEnded, PhaseSwitched, EpochClosed),
+        *(TrialStarted, TrialFinished, TrialCancelled),
+    )
+
+    cells: ClassVar[Mapping[str, Any]] = {
+        "study_event": str,
+        "configured": StudyConfigured | None,
+        "open_run": str,
+        "runs": int,
+        "end": RunEnded | None,
+        "phase": Phase,
+        "in_flight": dict[str, TrialStarted],
+        "_since": dict[str, int],
+        "started": int,
+        "epoch": int,
+        "_outcomes": dict[str, int],
+    }
+    tables: ClassVar[Mapping[str, Any]] = {}
+    lists: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self) -> None:
         self.study_event = ""
@@ -35,7 +61,7 @@ class RunStateView:
         self._since: dict[str, int] = {}
         self.started = 0
         self.epoch = 0
-        self.outcomes: Counter[str] = Counter()
+        self._outcomes: dict[str, int] = {}
 
     def apply(self, event: Event) -> None:
         """Take one more event."""
@@ -54,6 +80,13 @@ class RunStateView:
         else:
             self._apply_trial(event)
 
+    def apply_withdrawn(self, event: Event, excision: str) -> None:  # noqa: ARG002  a view's signature
+        """Take one more event that was excised."""
+        if isinstance(event.body, TrialFinished):
+            self._end(event.body.started, "excised")
+        else:
+            self._apply_trial(event)
+
     def _apply_trial(self, event: Event) -> None:
         body = event.body
         if isinstance(body, TrialStarted):
@@ -61,11 +94,19 @@ class RunStateView:
             self._since[event.id] = event.fields.at
             self.started += 1
         elif isinstance(body, TrialFinished):
-            self.in_flight.pop(body.started, None)
-            self.outcomes["ok" if body.failure is None else body.failure.reason] += 1
+            self._end(body.started, "ok" if body.failure is None else body.failure.reason)
         elif isinstance(body, TrialCancelled):
-            self.in_flight.pop(body.started, None)
-            self.outcomes[body.reason] += 1
+            self._end(body.started, body.reason)
+
+    def _end(self, started: str, outcome: str) -> None:
+        self.in_flight.pop(started, None)
+        self._since.pop(started, None)
+        self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        """How often each outcome was reached: ok, a failure's reason, or why a trial was cancelled."""
+        return Counter(self._outcomes)
 
     def in_flight_since(self) -> list[tuple[str, int]]:
         """Return the trials in flight with the author's clock at their start, oldest first."""
