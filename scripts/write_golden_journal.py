@@ -73,7 +73,7 @@ def write(folder: Path) -> None:
         asked.close()
         _run(["run", "--trials", "12"], problem)
         _change_keys(Path(home))
-        for arguments in (["run", "--trials", "30"], ["import", "log.tsv"], ["apply"], ["checkpoint"]):
+        for arguments in (["run", "--trials", "80"], ["import", "log.tsv"], ["apply"], ["checkpoint"]):
             _run(arguments, problem)
         _take_back(problem)
         _open_spending(problem)
@@ -95,20 +95,19 @@ def _change_keys(home: Path) -> None:
 
 
 def _take_back(problem: Path) -> None:
-    """Excise two candidates, take one excision back, and erase the imported log."""
-    board = _told("board", "-p", str(problem))["rankings"]
-    worst = [row["trial"] for row in next(iter(board.values())) if row["verdict"] == "discarded"][-2:]
-    for trial in worst:
-        _told("excise", str(trial), "--reason", "golden", "-p", str(problem))
-    events = _told("log", "--kind", "result.excised", "-p", str(problem))
-    _told("excise", "--withdraw", events[0]["id"], "--reason", "golden after all", "-p", str(problem))
+    """Excise two candidates, take the first excision back, and erase the imported log."""
+    ranked = next(iter(_told("board", "-p", str(problem))["rankings"].values()))
+    last, first = ranked[-2]["trial"], ranked[0]["trial"]
+    excised = _told("excise", str(last), "--reason", "golden", "-p", str(problem))
+    _told("excise", "--withdraw", excised["event"], "--reason", "golden after all", "-p", str(problem))
+    _told("excise", str(first), "--reason", "golden", "-p", str(problem))
     source = _told("log", "--kind", "record.imported", "-p", str(problem))[0]["body"]["source"]
     _told("retain", "--blob", source, "--reason", "on request", "-p", str(problem))
 
 
 def _open_spending(problem: Path) -> None:
     loaded = load_problem(problem)
-    settings = resolve({"trials": "30"}, os.environ, problem_layer(loaded.study, loaded.stated), {}, Path())
+    settings = resolve({"trials": "80"}, os.environ, problem_layer(loaded.study, loaded.stated), {}, Path())
     with open_session(loaded, settings, user_places(), "") as session:
         session.journal.open_spending("golden")
         session.journal.commit()
