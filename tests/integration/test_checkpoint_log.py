@@ -20,9 +20,10 @@ from consilience.identity.keys import EnvelopeVerifier, Identity
 from consilience.identity.keystore import load, load_or_create
 from consilience.identity.witness_keys import WitnessVerifier
 from consilience.journal.checkpoints import checkpoint_fault, own_claims, read_claims
-from consilience.journal.journal import JOURNAL_NAME, Journal, JournalReader
+from consilience.journal.journal import Journal
 from consilience.journal.notes import log_fault, read_checkpoint, read_note
 from consilience.journal.proofs import read_proof, write_proof
+from consilience.journal.reader import JOURNAL_NAME, JournalReader
 from consilience.journal.store import Store
 from consilience.node import proving, upkeep
 from consilience.node.checkpoints import add_cosignatures, sign_head, witness_request

@@ -16,13 +16,14 @@ from consilience.core.bodies_identity import CAPABILITIES, IdentityCreated
 from consilience.core.bodies_journal import BlobsErased, FeedOpened
 from consilience.core.canonical import canonical_bytes, sha256_hex
 from consilience.core.errors import ForeignEventError, JournalError
-from consilience.core.events import Payload, event_id, identity_hive, payload_bytes, read_payload
+from consilience.core.events import Event, Payload, event_id, identity_hive, payload_bytes, read_payload
 from consilience.core.study import Policy
 from consilience.identity.keys import EnvelopeVerifier, Identity
 from consilience.journal.device import read_marks
-from consilience.journal.feed import Row
+from consilience.journal.feed import Row, row_of
 from consilience.journal.intake import MAX_PAYLOAD, Blob
-from consilience.journal.journal import JOURNAL_NAME, Journal
+from consilience.journal.journal import Journal
+from consilience.journal.reader import JOURNAL_NAME
 from consilience.journal.verify import VerifyReport, verify_store
 from consilience.node.exchanging import export_journal, import_journal
 from consilience.testing.clocks import ManualClock
@@ -79,17 +80,8 @@ def signed(payload: Payload, who: Identity = OTHER) -> Row:
 
 
 def raw_row(data: bytes, who: Identity = OTHER) -> Row:
-    fields = read_payload(data)
-    return Row(
-        position=0,
-        id=event_id(data),
-        hive=fields.hive,
-        author=fields.author,
-        feed=fields.feed,
-        seq=fields.seq,
-        kind=fields.kind,
-        payload=data,
-        jws=who.sign(data),
+    return row_of(
+        Event(id=event_id(data), payload=data, jws=who.sign(data), fields=read_payload(data), body=None), position=0
     )
 
 

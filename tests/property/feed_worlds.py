@@ -30,8 +30,8 @@ from consilience.core.study import Budget, Policy, Spend, StudySettings
 from consilience.identity.keys import Identity
 from consilience.identity.proofs import StatementProofs, prove
 from consilience.identity.statements import certificate_statement
-from consilience.journal.excision import standing_events
-from consilience.journal.feed import FeedHead, Row, advance, next_payload, read_event
+from consilience.journal.excision import excisions_of
+from consilience.journal.feed import FeedHead, advance, next_payload, read_event
 from consilience.journal.order import Ordered, order_events
 from consilience.journal.views.budget import BudgetView
 from consilience.journal.views.keys import KeysView
@@ -237,25 +237,10 @@ def views(events: Iterable[Event]) -> bytes:
         RunStateView(),
     ]
     ordered = order(events)
-    for event in standing_events(ordered.events):
+    for event in excisions_of(ordered.events).without(ordered.events):
         for view in found:
             view.apply(event)
     return msgspec.json.encode([[vars(view) for view in found], ordered.proofs], enc_hook=vars)
-
-
-def row(event: Event) -> Row:
-    fields = event.fields
-    return Row(
-        position=-1,
-        id=event.id,
-        hive=fields.hive,
-        author=fields.author,
-        feed=fields.feed,
-        seq=fields.seq,
-        kind=fields.kind,
-        payload=event.payload,
-        jws=event.jws,
-    )
 
 
 def causal_shuffle(events: Sequence[Event], seed: int) -> list[Event]:

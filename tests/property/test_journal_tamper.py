@@ -16,7 +16,8 @@ from consilience.core.study import Policy, Spend
 from consilience.identity.keys import EnvelopeVerifier, Identity
 from consilience.journal import ranges
 from consilience.journal.device import claim_feed, read_marks
-from consilience.journal.journal import JOURNAL_NAME, Journal
+from consilience.journal.journal import Journal
+from consilience.journal.reader import JOURNAL_NAME
 from consilience.journal.store import Store
 from consilience.journal.verify import VerifyReport, verify_store
 from consilience.testing.clocks import ManualClock

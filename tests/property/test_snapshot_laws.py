@@ -35,10 +35,10 @@ from consilience.core.problem import EvaluatorSpec, Objective, Parameter, Proble
 from consilience.core.study import Budget, Policy, StudySettings
 from consilience.journal import snapshots
 from consilience.journal.excision import excisions_of
-from consilience.journal.feed import FeedHead, Row, advance, next_payload, read_event
+from consilience.journal.feed import FeedHead, advance, next_payload, read_event, row_of
 from consilience.journal.folding import Key, Views
-from consilience.journal.journal import JournalReader
 from consilience.journal.order import canonical_order
+from consilience.journal.reader import JournalReader
 from consilience.journal.snapshots import Source, open_snapshot
 from consilience.journal.standing import fold_standing
 from consilience.journal.store import Store
@@ -174,20 +174,7 @@ class Written:
     def grow(self, events: list[Event]) -> None:
         self.store.begin()
         for event in events:
-            fields = event.fields
-            self.store.add(
-                Row(
-                    position=len(self.events),
-                    id=event.id,
-                    hive=fields.hive,
-                    author=fields.author,
-                    feed=fields.feed,
-                    seq=fields.seq,
-                    kind=fields.kind,
-                    payload=event.payload,
-                    jws="",
-                )
-            )
+            self.store.add(row_of(event, len(self.events)))
             self.events.append(event)
         self.store.commit()
 

@@ -27,8 +27,8 @@ from consilience.journal.device import WriterLock
 from consilience.journal.excision import excisions_of
 from consilience.journal.feed import read_event
 from consilience.journal.folding import Fold, Key, NotOnTopError, Views
-from consilience.journal.journal import JournalReader
 from consilience.journal.order import Ordered
+from consilience.journal.reader import JournalReader
 from consilience.journal.table_file import StateDamagedError, TableFile, remove_state
 
 FOLDER = "views"

@@ -23,9 +23,9 @@ from consilience.core.events import Event
 from consilience.journal.browsing import Choice, authors_named, following, latest
 from consilience.journal.excision import NO_EXCISIONS, Excisions, excisions_of
 from consilience.journal.feed import Row, read_event
-from consilience.journal.journal import JournalReader
 from consilience.journal.quarantine import Proof
 from consilience.journal.queries import hive_authors, identity_hives, rare_rows
+from consilience.journal.reader import JournalReader
 from consilience.node.reading import find_hive
 from consilience.node.verifying import fresh_keys, ring_of
 

@@ -30,7 +30,8 @@ from consilience.identity.keystore import (
     write_identity,
 )
 from consilience.journal.device import WriterLock
-from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME, Journal, JournalReader
+from consilience.journal.journal import LOCK_NAME, Journal
+from consilience.journal.reader import JOURNAL_NAME, JournalReader
 from consilience.journal.store import Store
 from consilience.journal.views.key_chain import Certificate, KeySpan, KeyState, bare_state
 from consilience.node.genesis import ensure_genesis

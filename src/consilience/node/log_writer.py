@@ -24,8 +24,9 @@ from consilience.identity.key_files import describe
 from consilience.identity.keys import Identity
 from consilience.identity.keystore import ensure_witness_key, load, load_or_create, witness_path
 from consilience.journal.feed import Row, read_event
-from consilience.journal.journal import JOURNAL_NAME, Journal
+from consilience.journal.journal import Journal
 from consilience.journal.notes import origin_of
+from consilience.journal.reader import JOURNAL_NAME
 from consilience.node.clock import SystemClock
 from consilience.node.genesis import ensure_genesis
 from consilience.node.identity_events import certified_in

@@ -55,7 +55,7 @@ def find_event(store: Store, name: str) -> Row:
     Raises:
         NotFoundError: none, or several.
     """
-    rows = store.starting(name) if len(name) >= _SHORTEST_PREFIX else []
+    rows = store.rows_named(name, 2) if len(name) >= _SHORTEST_PREFIX else []
     if len(rows) != 1:
         what = f"{len(rows)} events begin with {name!r}" if rows else f"no event {name!r}"
         raise NotFoundError(what, hint="ids are in `consilience log --json` and `consilience show --json`")

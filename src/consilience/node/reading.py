@@ -24,8 +24,8 @@ from consilience.core.events import Event
 from consilience.core.problem import Problem
 from consilience.journal.erasure import erased_text
 from consilience.journal.excision import Excisions
-from consilience.journal.journal import JOURNAL_NAME, JournalReader
 from consilience.journal.kinds import kind_named
+from consilience.journal.reader import JOURNAL_NAME, JournalReader
 from consilience.journal.views.trials import TrialRow
 from consilience.node.places import STATE_NAME
 from consilience.node.verifying import fresh_keys, ring_of

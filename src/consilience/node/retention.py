@@ -25,8 +25,9 @@ from consilience.core.ports import Clock, Signer
 from consilience.core.untrusted import one_capped_line
 from consilience.journal.erasure import ErasureView, erase_bytes, read_erasures
 from consilience.journal.feed import read_event
-from consilience.journal.journal import Journal, JournalReader
+from consilience.journal.journal import Journal
 from consilience.journal.kinds import kind_named
+from consilience.journal.reader import JournalReader
 from consilience.node.identities import open_identity
 from consilience.node.places import UserPlaces
 from consilience.node.secrets import redactor

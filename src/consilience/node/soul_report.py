@@ -25,8 +25,8 @@ from consilience.identity.key_files import describe
 from consilience.identity.proofs import StatementProofs
 from consilience.journal.checking import Fault
 from consilience.journal.excision import excisions_of
-from consilience.journal.journal import JOURNAL_NAME, JournalReader, fold
 from consilience.journal.order import canonical_order
+from consilience.journal.reader import JOURNAL_NAME, JournalReader, fold
 from consilience.journal.views.appraisal import Aftermath, Decision
 from consilience.journal.views.soul import Soul, SoulView
 from consilience.node.places import UserPlaces

@@ -27,8 +27,9 @@ from consilience.identity.key_files import describe
 from consilience.identity.keys import Identity
 from consilience.identity.keystore import witness_path
 from consilience.journal.feed import Row, read_event
-from consilience.journal.journal import Journal, JournalReader
+from consilience.journal.journal import Journal
 from consilience.journal.kinds import kind_named
+from consilience.journal.reader import JournalReader
 from consilience.node.genesis import ensure_genesis
 from consilience.node.places import UserPlaces
 from consilience.node.verifying import ring_of

@@ -28,8 +28,9 @@ from consilience.core.untrusted import NAME_CHARACTERS, one_capped_line
 from consilience.identity.keystore import load as load_key
 from consilience.journal.checkpoints import checkpoint_fault
 from consilience.journal.device import WriterLock, read_marks, refuse_lost, writer_of
-from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME, JournalReader
+from consilience.journal.journal import LOCK_NAME
 from consilience.journal.kinds import BY_NAME, references, specification_blobs
+from consilience.journal.reader import JOURNAL_NAME, JournalReader
 from consilience.journal.store import Store
 from consilience.journal.verify import VerifyReport, verify_store
 from consilience.node.clock import SystemClock

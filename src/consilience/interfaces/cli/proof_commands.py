@@ -15,9 +15,9 @@ from consilience.interfaces.cli import options
 from consilience.interfaces.cli.output import emit, note, warn
 from consilience.interfaces.text import one_line
 from consilience.journal.checkpoints import Claim
-from consilience.journal.journal import JOURNAL_NAME
 from consilience.journal.notes import Cosignature, origin_of, read_note
 from consilience.journal.proofs import InclusionProof, ProofReport, write_proof
+from consilience.journal.reader import JOURNAL_NAME
 from consilience.journal.store import Store
 from consilience.node import checkpoints, proving, timestamps, witnessing
 from consilience.node.clock import SystemClock
