@@ -47,12 +47,12 @@ def places(home: Path) -> UserPlaces:
     return UserPlaces(key=home / "key.json", marks=home / "state" / "feeds", settings=home / "s", cache=home / "c")
 
 
-def write(home: Path, folder: Path, count: int) -> None:
+def write(home: Path, folder: Path, count: int, hive: str = HIVE) -> None:
     """Append events to a study's journal, founding it first."""
     journal = Journal.create(folder, load_or_create(home / "key.json"), SystemClock())
     try:
-        new = journal.hive_of("problem") is None
-        journal.enter(HIVE, places(home).marks)
+        new = hive not in journal.hives()
+        journal.enter(hive, places(home).marks)
         if new:
             specification = journal.put(canonical_bytes(PROBLEM))
             founded = HiveFounded(
@@ -185,7 +185,7 @@ def test_a_checkpoint_of_another_log_says_nothing_about_this_one(signed: Path, t
     rows = list(reader.store.rows())
     reader.close()
     other = tmp_path / "elsewhere"
-    write(other, other / "study", 3)
+    write(other, other / "study", 3, "e" * 32)
     journal = Journal.create(other / "study", load(other / "key.json"), SystemClock())
     journal.take(rows, EnvelopeVerifier())
     journal.commit()

@@ -105,13 +105,6 @@ def test_two_geneses_give_nobody_a_role() -> None:
         assert excisions_of([first, second, candidate("c", MEMBER), excised(MEMBER, "c")]).withdrawn
 
 
-def test_who_acts_for_another_may_do_what_that_one_may() -> None:
-    events = [founded("owner"), candidate("c", MEMBER), excised(STRANGER, "c")]
-    for whom in (MEMBER, OWNER):
-        assert excisions_of(events, {STRANGER: frozenset({whom})}).withdrawn
-    assert not excisions_of(events, {STRANGER: frozenset({CURATOR})}).withdrawn
-
-
 @pytest.mark.parametrize(
     ("excising", "returning", "holds"),
     [(MEMBER, MEMBER, True), (MEMBER, OWNER, False), (OWNER, OWNER, True), (OWNER, MEMBER, False)],

@@ -15,7 +15,6 @@ from typing import Self
 from msgspec import Struct
 
 from consilience.core.errors import IdentityError, JournalError, NotFoundError
-from consilience.core.events import identity_hive
 from consilience.core.ports import Clock
 from consilience.identity.did import decode_did, peer_id, wallet_address
 from consilience.identity.key_files import KeyFile, describe
@@ -31,12 +30,13 @@ from consilience.identity.keystore import (
 )
 from consilience.journal.device import WriterLock
 from consilience.journal.journal import LOCK_NAME, Journal
-from consilience.journal.reader import JOURNAL_NAME, JournalReader
+from consilience.journal.reader import JOURNAL_NAME
 from consilience.journal.store import Store
 from consilience.journal.views.key_chain import Certificate, KeySpan, KeyState, bare_state
+from consilience.journal.views.keys import KeysView
 from consilience.node.genesis import ensure_genesis
 from consilience.node.places import UserPlaces
-from consilience.node.souls import open_soul
+from consilience.node.souls import open_soul, read_soul
 from consilience.node.verifying import keys_of
 
 
@@ -124,13 +124,19 @@ def settle(places: UserPlaces) -> None:
 def state_of(places: UserPlaces) -> KeyState:
     """Return what the soul journal says of this device's identity; a bare state where it says nothing."""
     file = public_file(places)
-    author = file.author or file.did
+    author = file.first_did
+    keys = _soul_keys(places)
+    return keys.state(author) if keys else bare_state(author)
+
+
+def _soul_keys(places: UserPlaces) -> KeysView | None:
+    """Return what the soul journal says of keys; None where there is none."""
     try:
         store = Store.open(places.soul / JOURNAL_NAME)
     except NotFoundError:
-        return bare_state(author)
+        return None
     try:
-        return keys_of(store).state(author)
+        return keys_of(store)
     finally:
         store.close()
 
@@ -196,7 +202,9 @@ def report(places: UserPlaces, passphrase: Callable[[], str] = str) -> IdentityR
     if not file.did:
         load(places.key, passphrase())
         file = public_file(places)
-    state = state_of(places)
+    keys = _soul_keys(places)
+    author = file.first_did
+    state = keys.state(author) if keys else bare_state(author)
     key = decode_did(file.did)
     witness = witness_path(places.key)
     kept = next_path(places.key)
@@ -213,7 +221,7 @@ def report(places: UserPlaces, passphrase: Callable[[], str] = str) -> IdentityR
         witness=describe(witness).did if witness.exists() else "",
         controller=state.controller,
         controller_event=state.controller_event,
-        operators=_operators(places, state.author),
+        operators=tuple(keys.certificates(state.author)) if keys else (),
         keys=state.spans,
         certificates=state.certificates,
         revoked_event=state.revoked_event,
@@ -221,24 +229,6 @@ def report(places: UserPlaces, passphrase: Callable[[], str] = str) -> IdentityR
     )
 
 
-def _operators(places: UserPlaces, did: str) -> tuple[str, ...]:
-    try:
-        reader = JournalReader.open(places.soul)
-    except NotFoundError:
-        return ()
-    try:
-        return tuple(keys_of(reader.store).certificates(did))
-    finally:
-        reader.close()
-
-
 def own_events(places: UserPlaces, did: str) -> list[tuple[str, str]]:
     """Return the identity's own events as (payload, JWS), causes first; they are public."""
-    try:
-        reader = JournalReader.open(places.soul)
-    except NotFoundError:
-        return []
-    try:
-        return [(event.payload.decode(), event.jws) for event in reader.arrivals(hive=identity_hive(did))]
-    finally:
-        reader.close()
+    return [(row.payload.decode(), row.jws) for row in read_soul(places, did)]

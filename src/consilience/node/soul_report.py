@@ -138,8 +138,8 @@ def _own(hives: dict[str, list[Event]], places: UserPlaces) -> str:
         file = describe(places.key)
     except IdentityError:
         file = None
-    if file is not None and (file.author or file.did):
-        return file.author or file.did
+    if file is not None and file.first_did:
+        return file.first_did
     created = [e for events in hives.values() for e in events if isinstance(e.body, IdentityCreated)]
     authors = {event.fields.author for event in created}
     return authors.pop() if len(authors) == 1 else ""
