@@ -1,4 +1,7 @@
-"""Writes one small golden journal: a study with a drained run, a resumed one, foreign records and an application.
+"""Writes one small golden journal, with nearly every kind of event.
+
+A study with a drained run, a resumed one, foreign records, an application, an excision and one that was taken back,
+keys that were certified, revoked and rotated, a controller, a checkpoint, an erased text and a spending feed.
 
 Run it once for each released format, keep the files for ever (tests/golden), and never run it for an old one.
 
@@ -7,17 +10,24 @@ Run it once for each released format, keep the files for ever (tests/golden), an
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import consilience
 from consilience.interfaces.cli.main import main as command
+from consilience.node.places import user_places
 from consilience.node.reading import StudyReader
 from consilience.node.reports import board, summary
+from consilience.node.settings import problem_layer, resolve
+from consilience.node.upkeep import open_session
+from consilience.problems.load import load_problem
 
 PROBLEM = """
 name = "golden"
@@ -61,11 +71,56 @@ def write(folder: Path) -> None:
         asked = consilience.study(problem, trials=2)
         asked.ask()  # never told: the next run releases it
         asked.close()
-        for arguments in (["run", "--trials", "12"], ["run", "--trials", "30"], ["import", "log.tsv"], ["apply"]):
+        _run(["run", "--trials", "12"], problem)
+        _change_keys(Path(home))
+        for arguments in (["run", "--trials", "80"], ["import", "log.tsv"], ["apply"], ["checkpoint"]):
             _run(arguments, problem)
+        _take_back(problem)
+        _open_spending(problem)
         folder.mkdir(parents=True)
         _run(["backup", str(folder / "journal.db")], problem)
     (folder / "expected.json").write_text(json.dumps(expected(folder), indent=1, sort_keys=True) + "\n")
+
+
+def _change_keys(home: Path) -> None:
+    """Certify an agent and revoke it, name a controller, and let the promised key take over."""
+    did = _told("id", "show")["did"]
+    agent = _told("id", "certify", "--new", str(home / "agent.json"), "--name", "helper")["key"]
+    _told("id", "revoke", agent, "--reason", "the helper is done")
+    _told("id", "new", "--key", str(home / "cold" / "key.json"))
+    consent = home / "consent.json"
+    consent.write_text(json.dumps(_told("id", "consent", did, "--key", str(home / "cold" / "key.json"))))
+    _told("id", "controller", "--consent", str(consent))
+    _told("id", "rotate")
+
+
+def _take_back(problem: Path) -> None:
+    """Excise two candidates, take the first excision back, and erase the imported log."""
+    ranked = next(iter(_told("board", "-p", str(problem))["rankings"].values()))
+    last, first = ranked[-2]["trial"], ranked[0]["trial"]
+    excised = _told("excise", str(last), "--reason", "golden", "-p", str(problem))
+    _told("excise", "--withdraw", excised["event"], "--reason", "golden after all", "-p", str(problem))
+    _told("excise", str(first), "--reason", "golden", "-p", str(problem))
+    source = _told("log", "--kind", "record.imported", "-p", str(problem))[0]["body"]["source"]
+    _told("retain", "--blob", source, "--reason", "on request", "-p", str(problem))
+
+
+def _open_spending(problem: Path) -> None:
+    loaded = load_problem(problem)
+    settings = resolve({"trials": "80"}, os.environ, problem_layer(loaded.study, loaded.stated), {}, Path())
+    with open_session(loaded, settings, user_places(), "") as session:
+        session.journal.open_spending("golden")
+        session.journal.commit()
+
+
+def _told(*arguments: str) -> Any:
+    """Run one command and return what it told."""
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told):
+        code = command([*arguments, "--json"])
+    if code != 0:
+        raise SystemExit(f"{' '.join(arguments)} failed: {told.getvalue()}")
+    return json.loads(told.getvalue())["data"]
 
 
 def _run(arguments: list[str], problem: Path) -> None:

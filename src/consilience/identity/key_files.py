@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from consilience.core.errors import IdentityError
@@ -25,6 +25,8 @@ FORMAT = "consilience-key-v1"
 _OTHERS = 0o077
 _LARGEST_BYTES = 16 * 2**20  # an exported key carries its identity's events; the key alone has under a thousand bytes
 _SECRET_BYTES = 32
+_DEEPEST = 64  # an export nests under ten; brackets within its texts are paired
+_BRACKET = re.compile(r"[\[\]{}]")
 _RESTORE = "restore it from a backup, or name another"
 
 _unlocked: dict[tuple[str, int, int, str], bytes] = {}  # by path, inode, time of change and passphrase
@@ -64,6 +66,20 @@ def describe(path: Path) -> KeyFile:
     return KeyFile(**public, origin=origin, locked="crypto" in document, document=document)
 
 
+def _shallow(text: str) -> str:
+    """Return the text, unless it nests so deep that reading it may overflow the C stack.
+
+    Raises:
+        ValueError: it does.
+    """
+    depth = 0
+    for bracket in _BRACKET.findall(text):
+        depth += 1 if bracket in "[{" else -1
+        if depth > _DEEPEST:
+            raise ValueError("it is nested too deep")
+    return text
+
+
 def read_document(path: Path) -> dict[str, Any]:
     """Read a private JSON file.
 
@@ -80,8 +96,8 @@ def read_document(path: Path) -> dict[str, Any]:
             raise IdentityError(f"{path} can be read by others", hint=f"chmod 600 {path}")
         if path.stat().st_size > _LARGEST_BYTES:
             raise IdentityError(f"{path} is not a key file", hint=_RESTORE)
-        document = msgspec.json.decode(path.read_bytes())  # bounded in depth, which json is not
-    except (OSError, ValueError, RecursionError, msgspec.DecodeError) as error:
+        document = json.loads(_shallow(path.read_text()))
+    except (OSError, ValueError) as error:
         raise IdentityError(
             f"cannot read the key file {path}: {error}", hint="check that it exists and is whole"
         ) from error

@@ -127,7 +127,7 @@ def compact(folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  cli
 @options.with_study
 def anew(folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
     """Set a lost or damaged journal aside, so that the next run starts without it. Nothing is deleted."""
-    found = compacting.start_anew(_place_of(folder, state), options.places())
+    found = compacting.start_anew(_own_place(folder, state), options.places())
     where = f"the old journal is in {found.kept}" if found.kept else "there was no file to keep"
     text = one_line(f"{where}; the next run starts anew", 0)
     emit(found, lambda console: console.print(text), as_json=as_json)
@@ -136,5 +136,10 @@ def anew(folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click'
 
 def _place_of(folder: str, state: str) -> Path:
     """Return the state folder that a command means: the folder's own where this device wrote it, be it gone or not."""
-    own = state_folder(Path(folder), state)
+    own = _own_place(folder, state)
     return own if compacting.was_written(own, options.places()) else options.state_of(folder, state)
+
+
+def _own_place(folder: str, state: str) -> Path:
+    stated = options.resolve_settings(None, {"state": state or None}).value("state")
+    return state_folder(Path(folder), stated)
