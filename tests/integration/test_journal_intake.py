@@ -200,10 +200,8 @@ def record(source: str) -> dict[str, Any]:
     return made
 
 
-def test_blobs_come_along_or_a_tombstone_says_where_they_went(mine: Journal) -> None:
-    data, salt = b"a log", b"salt"
-    name = sha256_hex(salt + data)
-    event = signed(
+def imported(source: str) -> Row:
+    return signed(
         Payload(
             v=1,
             hive=HIVE,
@@ -214,9 +212,15 @@ def test_blobs_come_along_or_a_tombstone_says_where_they_went(mine: Journal) -> 
             after=(),
             at=0,
             kind="record.imported",
-            body=record(name),
+            body=record(source),
         )
     )
+
+
+def test_blobs_come_along_or_a_tombstone_says_where_they_went(mine: Journal) -> None:
+    data, salt = b"a log", b"salt"
+    name = sha256_hex(salt + data)
+    event = imported(name)
     for blobs in ({}, {name: Blob(data=b"another", salt=salt)}, {name: Blob(data=data)}):
         with pytest.raises(ForeignEventError):
             mine.take([event], VERIFIER, blobs)
@@ -234,20 +238,7 @@ def test_blobs_come_along_or_a_tombstone_says_where_they_went(mine: Journal) -> 
 def test_a_given_blob_is_kept_with_its_salt(mine: Journal) -> None:
     data, salt = b"a log", b"salt"
     name = sha256_hex(salt + data)
-    event = signed(
-        Payload(
-            v=1,
-            hive=HIVE,
-            author=OTHER.did,
-            feed="f",
-            seq=0,
-            prev=None,
-            after=(),
-            at=0,
-            kind="record.imported",
-            body=record(name),
-        )
-    )
+    event = imported(name)
     assert mine.take([event], VERIFIER, {name: Blob(data=data, salt=salt)}) == 1
     assert mine.get(name) == data
     assert checked(mine).fault is None

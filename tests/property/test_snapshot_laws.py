@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from number_studies import PROBLEM
 
 from consilience.core.artifact import Artifact
 from consilience.core.bodies import (
@@ -31,7 +32,6 @@ from consilience.core.events import Event, payload_bytes
 from consilience.core.hypothesis import Hypothesis, Proposal
 from consilience.core.outcome import Isolation
 from consilience.core.ports import ProposalView
-from consilience.core.problem import EvaluatorSpec, Objective, Parameter, Problem, Surface
 from consilience.core.study import Budget, Policy, StudySettings
 from consilience.journal import snapshots
 from consilience.journal.excision import excisions_of
@@ -45,14 +45,6 @@ from consilience.journal.store import Store
 from consilience.journal.tables import Lists
 from consilience.node.views import StudyViews, study_views
 from consilience.testing.memory_study import MemoryStudy
-
-PROBLEM = Problem(
-    name="kept",
-    goal="",
-    objective=Objective(metric="score", direction="maximize"),
-    surface=Surface(parameters=(Parameter(name="number", type="integer", default=0, low=0, high=10**6),)),
-    evaluator=EvaluatorSpec(kind="function"),
-)
 
 
 class Numbers:

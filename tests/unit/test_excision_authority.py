@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from consilience.core.bodies import BeliefHeld, CandidateProposed, HiveFounded, StudyConfigured
+from consilience.core.bodies import BeliefHeld, HiveFounded, StudyConfigured
 from consilience.core.bodies_journal import ExcisionWithdrawn, ResultExcised
 from consilience.core.events import Event, Payload
-from consilience.core.hypothesis import Hypothesis
 from consilience.core.study import Budget, Policy, StudySettings
 from consilience.journal.authority import authority_of
 from consilience.journal.excision import excision_digest, excisions_of
 from consilience.journal.kinds import KINDS, kind_named
 from consilience.journal.standing import StandingFold, fold_standing
+from consilience.testing.candidates import plain_candidate
 
 OWNER, MEMBER, CURATOR, STRANGER = "did:owner", "did:member", "did:curator", "did:stranger"
 
@@ -44,17 +44,7 @@ def configured(*roles: str, author: str = OWNER) -> Event:
 
 
 def candidate(name: str, author: str, *parents: str) -> Event:
-    body = CandidateProposed(
-        candidate=name,
-        parents=parents,
-        hypothesis=Hypothesis(operator="o", target="", change="", reason=""),
-        phase="explore",
-        normal_form=name,
-        novelty=None,
-        repeats=0,
-        space="",
-        coordinates=(),
-    )
+    body = plain_candidate(name, *parents)
     return event(name, author, body)
 
 

@@ -24,7 +24,8 @@ from msgspec import Struct
 from consilience.core.errors import ForeignEventError, NotFoundError
 from consilience.core.events import Event, read_payload
 from consilience.journal.feed import Row, read_event, row_of
-from consilience.journal.intake import MAX_BLOB, Blob, named_blobs
+from consilience.journal.intake import MAX_BLOB, Blob
+from consilience.journal.kinds import named_blobs
 from consilience.journal.store import Store
 
 FORMAT = "journal"
