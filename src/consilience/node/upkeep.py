@@ -197,6 +197,15 @@ def import_results(session: Session, path: Path) -> Imported:
     return Imported(rows=len(table.rows), statuses=statuses, metric=table.metric, known=known)
 
 
+def check_results(path: Path) -> None:
+    """Read an autoresearch results.tsv, and take in nothing.
+
+    Raises:
+        ProblemError: it cannot be read, or a line of it is wrong.
+    """
+    read_result_table(path)
+
+
 def _is_kept(session: Session, data: bytes) -> bool:
     """Tell whether a record's source has these bytes: salted names do not tell, and erased ones are unknown."""
     for name in session.trials.imported:
