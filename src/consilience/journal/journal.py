@@ -21,8 +21,8 @@ from consilience.core.errors import JournalError, NotFoundError, TamperedError
 from consilience.core.events import Event, identity_hive, payload_bytes
 from consilience.core.ports import Clock, Redactor, Signer, Verifier
 from consilience.core.redaction import Redactor as KnownShapes
+from consilience.journal.acting import excisions_in
 from consilience.journal.device import FeedMark, WriterLock, claim_feed, refuse_lost
-from consilience.journal.excision import standing_events
 from consilience.journal.feed import FeedHead, Row, advance, check_row, next_payload, read_event
 from consilience.journal.gathering import ordered, proofs
 from consilience.journal.intake import Blob, Intake
@@ -119,7 +119,8 @@ class JournalReader:
 
     def standing(self, hive: str, *, to: int | None = None) -> list[Event]:
         """Return what views fold: a hive's events in canonical order, without what was excised."""
-        return standing_events(self.events(hive, to=to))
+        events = self.events(hive, to=to)
+        return excisions_in(events, self.keys).without(events)
 
     def check_tail(self, verifier: Verifier) -> None:
         """Check hash and signature of the latest events: what a reader does before it shows anything.

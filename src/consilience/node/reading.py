@@ -22,6 +22,8 @@ from consilience.core.bodies import HiveFounded
 from consilience.core.errors import NotFoundError
 from consilience.core.events import Event
 from consilience.core.problem import Problem
+from consilience.journal.acting import acts_for
+from consilience.journal.authority import ActsFor
 from consilience.journal.erasure import erased_text
 from consilience.journal.excision import Excisions
 from consilience.journal.journal import JOURNAL_NAME, JournalReader
@@ -113,6 +115,11 @@ class StudyReader:
     def excisions(self) -> Excisions:
         """Every excision of the study, and what they withdrew."""
         return self._snapshot.fold.excisions
+
+    @property
+    def acts_for(self) -> ActsFor:
+        """By DID on whose behalf it may excise."""
+        return acts_for(self.events, self.journal.keys)
 
     @cached_property
     def events(self) -> list[Event]:
