@@ -19,7 +19,7 @@ HIVE = "0" * 32
 
 def candidate(name: str, *parents: str) -> CandidateProposed:
     return CandidateProposed(
-        candidate=name,
+        candidate="",
         parents=parents,
         hypothesis=Hypothesis(operator="o", target="", change="", reason=""),
         phase="explore",

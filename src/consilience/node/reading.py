@@ -9,6 +9,7 @@ Data flow: state folder -> JournalReader -> views -> `node.reports`, `export`, `
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import copy
 from functools import cached_property, partial
 from pathlib import Path
@@ -72,6 +73,11 @@ class StudyReader:
         self.run_state = views.run_state
         self.search = views.search
         self._snapshot = views.snapshot
+
+    def suppose_carried(self, identity: Iterable[Event]) -> None:
+        """Read an identity's own events as if they were here already: with its next event a writer brings them in."""
+        held = {event.id for event in self.events}
+        self.events = [*(event for event in identity if event.id not in held), *self.events]
 
     def supposing(self, event: Event) -> Self:
         """Return a reader of the study as it would be with one more event; it shares this one's journal."""
