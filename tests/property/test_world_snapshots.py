@@ -12,7 +12,6 @@ from test_snapshot_laws import told as told_of
 
 from consilience.core.bodies_journal import ExcisionWithdrawn, ResultExcised
 from consilience.core.events import Event
-from consilience.identity.keyring import KeyRing
 from consilience.journal import snapshots
 from consilience.journal.acting import acts_for, excisions_in
 from consilience.journal.folding import Key
@@ -21,6 +20,7 @@ from consilience.journal.journal import JournalReader
 from consilience.journal.snapshots import Source, fold_up_to, open_snapshot
 from consilience.journal.standing import fold_standing
 from consilience.journal.store import Store
+from consilience.node.verifying import ring_of
 from consilience.node.views import study_views
 
 STEPS = st.lists(st.tuples(st.integers(0, len(AUTHORS) - 1), st.integers(0, 11), st.integers(0, 40)), max_size=40)
@@ -40,7 +40,7 @@ def opened(folder: str) -> JournalReader:
 
 
 def take(store: Store, events: list[Event]) -> None:
-    Intake(store, KeyRing(fresh_keys()), store.count()).take([row(event) for event in events], {})
+    Intake(store, ring_of(store), store.count()).take([row(event) for event in events], {})
     store.commit()
 
 
@@ -65,9 +65,12 @@ def told(snapshot: snapshots.Snapshot) -> Any:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(steps=STEPS, sizes=st.lists(st.integers(1, 20), max_size=6))
-def test_snapshot_and_tail_equal_a_replay_of_many_authors(steps: list[tuple[int, int, int]], sizes: list[int]) -> None:
-    coming, here = grow(steps).events, []
+@given(steps=STEPS, sizes=st.lists(st.integers(3, 20), max_size=6), late=st.integers(0, 30))
+def test_snapshot_and_tail_equal_a_replay_of_many_authors(
+    steps: list[tuple[int, int, int]], sizes: list[int], late: int
+) -> None:
+    events, here = grow(steps).events, []
+    coming = [*events[2 : 2 + late], *events[:2], *events[2 + late :]]  # what the operator says of keys comes late
     with tempfile.TemporaryDirectory() as folder:
         journal = opened(folder)
         for number, size in enumerate([*sizes, len(coming)]):
