@@ -40,7 +40,10 @@ from consilience.node.verifying import keys_of
 
 
 class IdentityReport(Struct, frozen=True, kw_only=True):
-    """What `id show` tells. Paths are texts; "" where a file is not on this device."""
+    """What `id show` tells. Paths are texts; "" where a file is not on this device.
+
+    `operators` certified this identity's key, each by the event at its place in `operator_events`.
+    """
 
     did: str
     key: str
@@ -55,6 +58,7 @@ class IdentityReport(Struct, frozen=True, kw_only=True):
     controller: str
     controller_event: str
     operators: tuple[str, ...]
+    operator_events: tuple[str, ...]
     keys: tuple[KeySpan, ...]
     certificates: tuple[Certificate, ...]
     revoked_event: str
@@ -199,6 +203,7 @@ def report(places: UserPlaces, passphrase: Callable[[], str] = str) -> IdentityR
     key = decode_did(file.did)
     witness = witness_path(places.key)
     kept = next_path(places.key)
+    above = _operators(places, state.author)
     return IdentityReport(
         did=state.author,
         key=file.did,
@@ -212,7 +217,8 @@ def report(places: UserPlaces, passphrase: Callable[[], str] = str) -> IdentityR
         witness=describe(witness).did if witness.exists() else "",
         controller=state.controller,
         controller_event=state.controller_event,
-        operators=_operators(places, state.author),
+        operators=tuple(above),
+        operator_events=tuple(certificate.event for certificate in above.values()),
         keys=state.spans,
         certificates=state.certificates,
         revoked_event=state.revoked_event,
@@ -220,13 +226,13 @@ def report(places: UserPlaces, passphrase: Callable[[], str] = str) -> IdentityR
     )
 
 
-def _operators(places: UserPlaces, did: str) -> tuple[str, ...]:
+def _operators(places: UserPlaces, did: str) -> dict[str, Certificate]:
     try:
         reader = JournalReader.open(places.soul)
     except NotFoundError:
-        return ()
+        return {}
     try:
-        return tuple(keys_of(reader.store).certificates(did))
+        return keys_of(reader.store).certificates(did)
     finally:
         reader.close()
 
