@@ -114,7 +114,7 @@ def test_every_command_that_shows_a_view_names_the_events_behind_it(
         found = set(ids(shown))
         assert found, name
         assert found <= events(shell, folder).keys(), name
-        data = shown["data"] if "data" in shown else {**shown, "v": "", "exit_code": ""}  # a run tells line by line
+        data = shown.get("data", {**shown, "v": "", "exit_code": ""})  # a run tells line by line
         assert not list(bare(data)), name
 
 
