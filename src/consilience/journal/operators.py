@@ -9,7 +9,7 @@ Data flow: identities' events in canonical order -> KeyFold -> `operators` -> wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from consilience.core.events import Event
@@ -26,6 +26,9 @@ class KeyFold(Protocol):
 
     def operator_of(self, key: str) -> str:
         """Return whose device or agent a key is, "" for nobody's."""
+
+    def acts_for(self) -> Mapping[str, frozenset[str]]:
+        """Return by DID on whose behalf it may excise."""
 
     def is_plain(self, author: str) -> bool:
         """Tell whether nothing but the author's first key was ever in force, unrevoked."""
