@@ -4,8 +4,9 @@ Rules:
     1. Facts about identities come first; then order is (epoch, causal depth, author, feed, seq). Neither arrival nor
        any clock takes part.
     2. An event whose causes are not here waits. Causes in other hives hold nothing back once they are held there.
-    3. What no key in force signed, what its author's quarantine leaves out (`journal.quarantine`), and what rests on
-       either takes no part. The first is set aside before forks are looked for.
+    3. What no key in force signed, what its author's quarantine leaves out (`journal.quarantine`), what a stranger
+       says of the study (`journal.members`), and what rests on any of it takes no part. The first is set aside before
+       forks are looked for.
     4. Pure; O(n log n). One feed without other causes is in order already.
 
 Data flow: held events of one hive and of its identities -> `order_events` -> views.
@@ -21,10 +22,12 @@ from functools import lru_cache
 
 from msgspec import Struct
 
+from consilience.core.bodies import HiveFounded
 from consilience.core.events import Event, identity_hive
 from consilience.journal.causality import depths
 from consilience.journal.epochs import epochs
 from consilience.journal.kinds import BY_NAME, references
+from consilience.journal.members import members_of
 from consilience.journal.operators import KeyFold, OperatorOf, operators
 from consilience.journal.quarantine import Proof, fork, left_out, rotations, spendings
 
@@ -37,7 +40,8 @@ class Ordered(Struct, frozen=True, kw_only=True):
     Attributes:
         events: those that count, in canonical order, identities first.
         proofs: why authors are in quarantine, in order of author.
-        left_out: ids of what does not count because of that, or because no key in force signed it.
+        left_out: ids of what does not count because of that, because no key in force signed it, or because its author is no
+            member.
         waiting: ids of events whose causes are not here.
     """
 
@@ -128,11 +132,13 @@ def _feeds(events: Iterable[Event]) -> list[list[Event]]:
 
 
 def _is_line(feed: Sequence[Event], given: Container[str]) -> bool:
-    """Tell whether a feed is whole from 0 and builds on nothing but itself and what is given.
+    """Tell whether a feed is whole from the genesis on and builds on nothing but itself and what is given.
 
-    Epoch and depth never fall along one feed, so its seq alone is the order.
+    Epoch and depth never fall along one feed, so its seq alone is the order; its author is the hive's founder.
     """
     before = None
+    if not isinstance(feed[0].body, HiveFounded):
+        return False
     for seq, event in enumerate(feed):
         fields = event.fields
         if fields.seq != seq or fields.prev != before or not all(name in given for name in fields.after):
@@ -177,7 +183,7 @@ def _general(given: _Given, proofs: tuple[Proof, ...], waiting: frozenset[str]) 
     held = {event.id: event for feed in given.feeds for event in _linked(feed)}
     depth = depths(held, given.causes)
     everything = {**given.about, **held}
-    out = left_out(everything, proofs, held.values()) | given.void
+    out = left_out(everything, proofs, held.values()) | given.void | _strangers(held, given.operator_of)
     counted = {name: held[name] for name in depth if name not in out}
     epoch = epochs(everything, depth, counted, given.operator_of)
     provisional = max(epoch.values(), default=0) + 1
@@ -190,6 +196,12 @@ def _general(given: _Given, proofs: tuple[Proof, ...], waiting: frozenset[str]) 
         left_out=frozenset(out),
         waiting=waiting | (every - depth.keys()),
     )
+
+
+def _strangers(held: Mapping[str, Event], operator_of: OperatorOf) -> set[str]:
+    """Return the ids of what those who are no members say of the study."""
+    members = members_of(held.values(), operator_of)
+    return {event.id for event in held.values() if not members.counts(event)}
 
 
 def _place(event: Event, epoch: int, depth: Mapping[str, int]) -> tuple[int, int, str, str, int, str]:

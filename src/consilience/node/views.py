@@ -96,7 +96,8 @@ def study_views(problem: Problem) -> Views:
 
 def _source(journal: JournalReader, hive: str, problem: Problem) -> Source:
     path = journal.store.path.parent / FOLDER / f"{hive}.db"
-    return Source(journal, Key(hive=hive, code=fold_code()), partial(study_views, problem), path)
+    key = Key(hive=hive, code=fold_code(), metric=problem.objective.metric)
+    return Source(journal, key, partial(study_views, problem), path)
 
 
 def _named(snapshot: Snapshot) -> StudyViews:
