@@ -19,7 +19,7 @@ HIVE = "0" * 32
 
 def candidate(name: str, *parents: str) -> CandidateProposed:
     return CandidateProposed(
-        candidate="",  # no artifact: this is about authority alone
+        candidate=name,
         parents=parents,
         hypothesis=Hypothesis(operator="o", target="", change="", reason=""),
         phase="explore",
@@ -64,7 +64,7 @@ def nodes(tmp_path: Path) -> tuple[Node, Node]:
             problem="p",
             specification="",
             policy=Policy(),
-            roles={"owner": (owner.identity.did,), "runner": (guest.identity.did,)},
+            roles={"owner": (owner.identity.did,)},
             supply="0",
             witnesses=(owner.identity.did,),
             auditors=(),

@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from consilience.core import bodies
+from consilience.core.bodies_identity import BeliefHeld
 from consilience.core.events import Event
 from consilience.journal.operators import OperatorOf, operators
 
@@ -29,7 +30,7 @@ _STEERS = (
     *(bodies.StudyConfigured, bodies.RunStarted, bodies.RunEnded, bodies.CandidateProposed),
     *(bodies.TrialStarted, bodies.TrialFinished, bodies.TrialCancelled, bodies.NoiseMeasured),
     *(bodies.VerdictReached, bodies.PhaseSwitched, bodies.EpochClosed, bodies.ArtifactApplied),
-    bodies.BeliefHeld,
+    BeliefHeld,
 )
 
 

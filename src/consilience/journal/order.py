@@ -40,8 +40,8 @@ class Ordered(Struct, frozen=True, kw_only=True):
     Attributes:
         events: those that count, in canonical order, identities first.
         proofs: why authors are in quarantine, in order of author.
-        left_out: ids of what does not count because of that, because no key in force signed it, or because its author is no
-            member.
+        left_out: ids of what does not count because of that, because no key in force signed it, or because a
+            stranger says it.
         waiting: ids of events whose causes are not here.
     """
 

@@ -23,6 +23,7 @@ from consilience.core.events import Event
 from consilience.core.problem import Problem
 from consilience.journal.folding import Key, Views
 from consilience.journal.journal import JournalReader
+from consilience.journal.kept import kept_difference
 from consilience.journal.snapshots import FOLDER, Snapshot, Source, fold_of, fold_up_to, open_snapshot
 from consilience.journal.views.beliefs import BeliefsView
 from consilience.journal.views.budget import BudgetView
@@ -63,6 +64,14 @@ def open_views(journal: JournalReader, hive: str, problem: Problem, *, author: s
 def replay_views(journal: JournalReader, hive: str, problem: Problem, to: int | None) -> StudyViews:
     """Return a study's views folded from the first event up to local position `to` (None: all), without snapshot."""
     return _named(fold_up_to(_source(journal, hive, problem), to))
+
+
+def kept_fault(journal: JournalReader, hive: str, problem: Problem, made: StudyViews) -> str:
+    """Return "" when the kept snapshot shows what views folded from the first event show, else what does not."""
+    fold = made.snapshot.fold
+    source = replace(_source(journal, hive, problem), end=made.snapshot.end)
+    found = kept_difference(source, fold)
+    return f"the snapshot {source.path} shows another state of {found!r} than the events come to" if found else ""
 
 
 def supposed_views(journal: JournalReader, hive: str, problem: Problem, events: Sequence[Event]) -> StudyViews:
