@@ -1,7 +1,6 @@
 """Another's journal is taken in: what a stranger says of my study is kept, and decides nothing in it."""
 
 import sqlite3
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,10 @@ from consilience.core.bodies import CandidateProposed, StudyConfigured, TrialFin
 from consilience.core.study import Budget
 from consilience.identity.keys import Identity
 from consilience.journal.journal import Journal
-from consilience.journal.kinds import kind_of
+from consilience.journal.table_file import checksum
 from consilience.node.exchanging import import_journal
 from consilience.node.reading import StudyReader
+from consilience.node.views import supposed_views
 from consilience.testing.clocks import ManualClock
 
 STATE = Path("valley") / ".consilience"
@@ -58,7 +58,12 @@ def claim(journal: Journal, hive: str, **metrics: float) -> str:
     finished = last(journal, hive, TrialFinished)
     outcome = journal.append(replace(finished, started=started, metrics=metrics, failure=None)).id
     verdict = VerdictReached(
-        candidate=proposed, incumbent=incumbent, verdict="promoted", reasons=(), figures={"gain": 9.0}, trials=(outcome,)
+        candidate=proposed,
+        incumbent=incumbent,
+        verdict="promoted",
+        reasons=(),
+        figures={"gain": 9.0},
+        trials=(outcome,),
     )
     journal.append(verdict)
     return started
@@ -88,23 +93,17 @@ def test_a_stranger_who_runs_anothers_study_is_told_that_nothing_would_count(
     assert code == 1
     assert "is no member of this study" in err
     assert "certify" in err
-    assert studied.data("board", "-p", "valley")["study"]["trials"] == 8 if count else True
+    assert studied.data("log", "-p", "valley", "--kind", "trial.started", "--tail", "99")[-1]["place"] < count
     assert studied("run", "valley", "--state", "own-state", "--trials", "6", "-q")[0] == 0
 
 
 def test_an_outcome_without_the_metric_counts_as_failed_in_every_view(studied: Shell) -> None:
     """A member's other software, or a member who cheats."""
-    home = studied.machine.home
-    (key,) = [path for path in (home / "data").rglob("*") if path.is_file() and path.suffix in {".key", ".toml", ".json"}][:1]
-    assert key.exists()
-    with StudyReader.open(home / STATE) as reader:
+    with StudyReader.open(studied.machine.home / STATE) as reader:
         hive, problem, journal = reader.hive, reader.problem, reader.journal
         finished = [event for event in reader.events if isinstance(event.body, TrialFinished)][-1]
         body = replace(finished.body, metrics={"other": 1.0})
-        assert kind_of(body).name == "trial.finished"
         events = [replace(e, body=body) if e.id == finished.id else e for e in reader.events]
-        from consilience.node.views import supposed_views  # noqa: PLC0415
-
         views = supposed_views(journal, hive, problem, events)
         assert views.trials.rows[body.started].status == "failed"
         assert views.trials.rows[body.started].failure.reason == "missing_metric"
@@ -129,13 +128,12 @@ def test_a_forged_snapshot_is_told_by_replay_and_gone_after_compact(studied: She
 def forge(path: Path) -> None:
     """Let every standing on the kept board have another score, with sums that fit."""
     connection = sqlite3.connect(path)
-    rows = connection.execute('SELECT place, data FROM "board _standings"').fetchall()
-    for place, data in rows:
+    rows = connection.execute('SELECT place, key, data FROM "board _standings"').fetchall()
+    for place, key, data in rows:
         standing = msgspec.msgpack.decode(data)
         standing["scores"] = [score - 1e6 for score in standing["scores"]]
         forged = msgspec.msgpack.encode(standing)
-        connection.execute(
-            'UPDATE "board _standings" SET data = ?, sum = ? WHERE place = ?', (forged, zlib.crc32(forged), place)
-        )
+        values = (forged, checksum(place, key, forged), place)
+        connection.execute('UPDATE "board _standings" SET data = ?, sum = ? WHERE place = ?', values)
     connection.commit()
     connection.close()

@@ -6,20 +6,23 @@ import pytest
 
 from consilience.core.bodies import CandidateProposed, HiveFounded
 from consilience.core.bodies_journal import ExcisionWithdrawn, ResultExcised
+from consilience.core.canonical import sha256_hex
 from consilience.core.events import Event
 from consilience.core.hypothesis import Hypothesis
 from consilience.core.study import Policy
 from consilience.identity.keys import EnvelopeVerifier, Identity
 from consilience.journal.excision import Excisions, excision_digest, excisions_of
+from consilience.journal.intake import Blob
 from consilience.journal.journal import Journal
 from consilience.testing.clocks import ManualClock
 
 HIVE = "0" * 32
+ARTIFACTS = {sha256_hex(name): Blob(data=name) for name in (b"mine", b"theirs", b"child")}
 
 
 def candidate(name: str, *parents: str) -> CandidateProposed:
     return CandidateProposed(
-        candidate=name,
+        candidate=sha256_hex(name.encode()),
         parents=parents,
         hypothesis=Hypothesis(operator="o", target="", change="", reason=""),
         phase="explore",
@@ -48,7 +51,7 @@ class Node:
         return event
 
     def take_from(self, other: "Node") -> None:
-        self.journal.take(list(other.journal.store.rows()), EnvelopeVerifier())
+        self.journal.take(list(other.journal.store.rows()), EnvelopeVerifier(), ARTIFACTS)
         self.journal.commit()
 
     def excisions(self) -> Excisions:
@@ -64,7 +67,7 @@ def nodes(tmp_path: Path) -> tuple[Node, Node]:
             problem="p",
             specification="",
             policy=Policy(),
-            roles={"owner": (owner.identity.did,)},
+            roles={"owner": (owner.identity.did,), "runner": (guest.identity.did,)},
             supply="0",
             witnesses=(owner.identity.did,),
             auditors=(),

@@ -297,14 +297,16 @@ def test_compact_gives_space_back_and_touches_no_event(tmp_path: Path) -> None:
     store.begin()
     store.drop_blobs([store.put(b"\x01" * 400_000)])
     store.commit()
-    (path.parent / "views.db").write_bytes(bytes(5000))
+    snapshot = path.parent / "views" / "hive.db"
+    snapshot.parent.mkdir(exist_ok=True)
+    snapshot.write_bytes(bytes(5000))
     with pytest.raises(LockedError):
         held(path.parent)
     found = compact(path.parent)
     store.close()
     assert found.before > found.after + 400_000
     assert found.snapshots == 5000
-    assert not (path.parent / "views.db").exists()
+    assert not snapshot.exists()
     assert rows(path) == before
     assert check(path).fault is None
 

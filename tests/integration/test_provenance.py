@@ -63,8 +63,8 @@ def study(tmp_path: Path) -> KeptStudy:
 
 
 def reading(study: KeptStudy) -> StudyReader:
-    reader = StudyReader.open(study.state)
-    reader.close()
+    with StudyReader.open(study.state) as reader:
+        assert reader.events  # they are read when first asked for
     return reader
 
 

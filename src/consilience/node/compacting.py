@@ -17,11 +17,11 @@ from msgspec import Struct
 from consilience.core.errors import NotFoundError
 from consilience.journal.device import marks_of
 from consilience.journal.journal import JOURNAL_NAME
+from consilience.journal.snapshots import FOLDER
 from consilience.journal.store import Store
 from consilience.node.places import UserPlaces
 from consilience.node.upkeep import alone
 
-_SNAPSHOTS = "views.db"
 _WITH_LOG = ("", "-wal", "-shm", "-journal")  # SQLite's files beside its file
 
 
@@ -57,8 +57,8 @@ def compact(state: Path) -> Compacted:
             store.compact()
         finally:
             store.close()
-        snapshots = _bytes(state / _SNAPSHOTS)
-        _remove(state / _SNAPSHOTS)
+        snapshots = sum(path.stat().st_size for path in _snapshots(state))
+        _remove_snapshots(state)
         return Compacted(before=before + snapshots, after=_bytes(path), snapshots=snapshots)
 
 
@@ -80,7 +80,7 @@ def start_anew(state: Path, places: UserPlaces) -> Anew:
     state.mkdir(parents=True, exist_ok=True)
     with alone(state):
         kept = _set_aside(path)
-        _remove(state / _SNAPSHOTS)
+        _remove_snapshots(state)
         for feed in marks:
             (places.marks / feed).unlink()
     return Anew(kept=kept, marks=len(marks))
@@ -110,6 +110,10 @@ def _bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.exists())
 
 
-def _remove(path: Path) -> None:
-    for end in _WITH_LOG:
-        path.with_name(path.name + end).unlink(missing_ok=True)
+def _snapshots(state: Path) -> list[Path]:
+    return sorted((state / FOLDER).glob("*.db*"))  # with their logs; the locks beside them stay
+
+
+def _remove_snapshots(state: Path) -> None:
+    for path in _snapshots(state):
+        path.unlink(missing_ok=True)

@@ -29,6 +29,7 @@ from consilience.core.problem import problem_id
 from consilience.core.study import Policy, Spend, StudySettings
 from consilience.identity.keystore import require_settled
 from consilience.journal.beside import is_member
+from consilience.journal.device import refuse_lost
 from consilience.journal.journal import Journal
 from consilience.journal.members import steers
 from consilience.node.identities import open_identity
@@ -103,6 +104,8 @@ class Session:
         journal.keys = fresh_keys
         journal.redactor = redactor(passphrase)
         try:
+            if journal.store.count() == 0:  # before the identity's events fill it
+                refuse_lost(places.marks, journal.store.path)
             hide_from_git(folder)
             missing = carry_identity(journal, replace(places, key=key), signer, clock, passphrase)
             identifier = problem_id(loaded.problem)

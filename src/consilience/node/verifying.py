@@ -13,7 +13,7 @@ from __future__ import annotations
 from consilience.identity.keyring import KeyRing
 from consilience.identity.proofs import StatementProofs
 from consilience.journal.feed import Row, check_row
-from consilience.journal.store import Store
+from consilience.journal.store import FIRST_POSITION, Store
 from consilience.journal.views.keys import KEY_KINDS, KeysView
 
 
@@ -54,6 +54,6 @@ def keys_of(store: Store, before: int | None = None) -> KeysView:
 
 def key_rows(store: Store, before: int | None = None) -> list[Row]:
     """Return a journal's events about keys, in order of arrival, up to before a local position; None is all."""
-    last = None if before is None else before - 1
+    last = None if before is None else max(before - 1, FIRST_POSITION)
     found = [row for kind in KEY_KINDS for row in store.rows(kind=kind, to=last)]
     return sorted(found, key=lambda row: row.position)
