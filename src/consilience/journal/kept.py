@@ -35,7 +35,7 @@ def kept_difference(source: Source, made: Fold) -> str:
     if kept is None:
         return ""
     try:
-        if kept.fold.progress.position != made.progress.position:
+        if kept.fold.progress.events != made.progress.events:
             return ""  # a run went on meanwhile
         return next((name for name in made.views if _differs(kept.fold.views[name], made.views[name])), "")
     except StateDamagedError:
