@@ -21,7 +21,7 @@ from consilience.journal.feed import read_event
 from consilience.journal.gathering import proofs
 from consilience.journal.journal import JournalReader
 from consilience.journal.members import EVERYBODY, Members, members_of
-from consilience.journal.operators import KeyFold, operators
+from consilience.journal.operators import KeyFold
 from consilience.journal.order import order_events
 from consilience.journal.queries import Elsewhere, hive_authors, identity_hives, rare_rows
 
@@ -80,4 +80,4 @@ def is_member(journal: JournalReader, hive: str, did: str) -> bool:
 
 def _members(journal: JournalReader, hive: str, keys: KeyFold | None) -> Members:
     geneses = (read_event(row.payload, row.jws) for row in rare_rows(journal.store, hive, HiveFounded))
-    return members_of(geneses, operators(keys))
+    return members_of(geneses, keys)

@@ -28,7 +28,7 @@ from consilience.journal.causality import depths
 from consilience.journal.epochs import epochs
 from consilience.journal.kinds import BY_NAME, references
 from consilience.journal.members import members_of
-from consilience.journal.operators import KeyFold, OperatorOf, operators
+from consilience.journal.operators import KeyFold, operators
 from consilience.journal.quarantine import Proof, fork, left_out, rotations, spendings
 
 _hive_of = lru_cache(maxsize=4096)(identity_hive)
@@ -84,7 +84,7 @@ def order_events(
     given = _Either(_Either(about, void), elsewhere)
     if not proofs and not void and len(own) == 1 and _is_line(own[0], given):
         return Ordered(events=identities + own[0] if identities else own[0], waiting=waiting)
-    return _general(_Given(own, about, identities, given, void, operators(keys)), proofs, waiting)
+    return _general(_Given(own, about, identities, given, void, keys), proofs, waiting)
 
 
 def _void(keys: KeyFold | None, identities: Iterable[Event], feeds: Iterable[Sequence[Event]]) -> frozenset[str]:
@@ -110,8 +110,8 @@ class _Either:
 class _Given(Struct, frozen=True):
     """What the general order is made from.
 
-    The hive's feeds, its identities' events (held; in order), other causes, what no key in force signed, and who
-    operates whom.
+    The hive's feeds, its identities' events (held; in order), other causes, what no key in force signed, and the
+    fold of keys.
     """
 
     feeds: list[list[Event]]
@@ -119,7 +119,7 @@ class _Given(Struct, frozen=True):
     identities: list[Event]
     causes: _Either
     void: frozenset[str]
-    operator_of: OperatorOf
+    keys: KeyFold | None
 
 
 def _feeds(events: Iterable[Event]) -> list[list[Event]]:
@@ -183,9 +183,9 @@ def _general(given: _Given, proofs: tuple[Proof, ...], waiting: frozenset[str]) 
     held = {event.id: event for feed in given.feeds for event in _linked(feed)}
     depth = depths(held, given.causes)
     everything = {**given.about, **held}
-    out = left_out(everything, proofs, held.values()) | given.void | _strangers(held, given.operator_of)
+    out = left_out(everything, proofs, held.values()) | given.void | _strangers(held, given.keys)
     counted = {name: held[name] for name in depth if name not in out}
-    epoch = epochs(everything, depth, counted, given.operator_of)
+    epoch = epochs(everything, depth, counted, operators(given.keys, "witness"))
     provisional = max(epoch.values(), default=0) + 1
     ordered = sorted(counted.values(), key=lambda event: _place(event, epoch.get(event.id, provisional), depth))
     standing = _without_what_rests_on(ordered, out) if out else ordered
@@ -198,9 +198,9 @@ def _general(given: _Given, proofs: tuple[Proof, ...], waiting: frozenset[str]) 
     )
 
 
-def _strangers(held: Mapping[str, Event], operator_of: OperatorOf) -> set[str]:
+def _strangers(held: Mapping[str, Event], keys: KeyFold | None) -> set[str]:
     """Return the ids of what those who are no members say of the study."""
-    members = members_of(held.values(), operator_of)
+    members = members_of(held.values(), keys)
     return {event.id for event in held.values() if not members.counts(event)}
 
 

@@ -44,8 +44,8 @@ from consilience.search.proposing import Offer, propose_baseline
 Observer = Callable[[Event], None]
 _ARTIFACT_CACHE = 512
 _HINT = (
-    "let its founder certify this identity (`consilience id certify`), or name another folder with --state for a study "
-    "of your own"
+    "let its founder certify this identity (`consilience id certify --may run`), or name another folder with --state "
+    "for a study of your own"
 )
 
 

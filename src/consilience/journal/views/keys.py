@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from consilience.core.bodies_identity import (
+    Capability,
     ControllerNamed,
     IdentityCreated,
     KeyCertified,
@@ -105,6 +106,11 @@ class KeysView:
         """
         found = [operator for operator, each in self.certificates(key).items() if each.purpose != "witness"]
         return found[0] if len(found) == 1 else ""
+
+    def allows(self, key: str, capability: Capability) -> bool:
+        """Tell whether a device's or agent's latest certificate by its operator gives it a capability."""
+        certificate = self.certificates(key).get(self.operator_of(key))
+        return certificate is not None and capability in certificate.may
 
     def is_plain(self, author: str) -> bool:
         """Tell whether nothing but the author's first key was ever in force, unrevoked."""
