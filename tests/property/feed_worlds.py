@@ -66,7 +66,7 @@ def founded(witnesses: Sequence[Identity]) -> HiveFounded:
         problem="p",
         specification="",
         policy=Policy(),
-        roles={},
+        roles={"runner": (OUTSIDER.did,)},
         supply="0",
         witnesses=tuple(each.did for each in witnesses),
         auditors=(),

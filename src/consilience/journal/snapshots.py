@@ -102,6 +102,11 @@ def open_snapshot(source: Source, *, writer: bool = False) -> Snapshot:
     return found or _open_without(source)
 
 
+def open_kept(source: Source) -> Snapshot | None:
+    """Return the views as a reader would be shown them from the file; None where it would not be believed."""
+    return _open_to_read(_with_identities(source))
+
+
 def fold_of(source: Source, events: Sequence[Event], *, whole: bool = False) -> Snapshot:
     """Return the views folded from these events, in canonical order, in memory; `whole` as for a fold."""
     fold = Fold(source.key, source.views())
