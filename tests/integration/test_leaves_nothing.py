@@ -218,6 +218,7 @@ def test_nothing_is_left_after_trials_of_every_bad_end(which: str, monkeypatch: 
         folder = Path(name).resolve()
         monkeypatch.setattr("tempfile.tempdir", str(folder))
         sandbox()
+        gc.collect()  # what earlier tests dropped is closed now, not meanwhile
         before = traces(folder)
         executor = kind.make(folder / "work")
         for number in range(kind.trials):
