@@ -141,7 +141,7 @@ def _in_processes(verifier: Verifier, plan: Plan) -> Checked:
         try:
             return _collect(structure.result(), _results(rows), _results(blobs))
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)  # waits for the ranges in work: a second or so
 
 
 def _results(futures: list[Future[Work]]) -> Iterator[Work]:
