@@ -25,12 +25,14 @@ from consilience.identity.key_files import describe
 from consilience.identity.proofs import StatementProofs
 from consilience.journal.checking import Fault
 from consilience.journal.excision import excisions_of
-from consilience.journal.order import canonical_order
-from consilience.journal.reader import JOURNAL_NAME, JournalReader, fold
+from consilience.journal.order import canonical_order, order_events
+from consilience.journal.reader import JOURNAL_NAME, JournalReader
+from consilience.journal.view import fold
 from consilience.journal.views.appraisal import Aftermath, Decision
 from consilience.journal.views.soul import Soul, SoulView
 from consilience.node.places import UserPlaces
 from consilience.node.upkeep import verify
+from consilience.node.verifying import fresh_keys
 from consilience.search.noise import NoiseFloor
 from consilience.search.repeating import compare
 
@@ -88,17 +90,25 @@ def _checked(folder: Path, places: UserPlaces) -> JournalChecked:
 
 
 def _by_hive(arrivals: Iterable[Event]) -> dict[str, list[Event]]:
-    """Return each hive's events in canonical order, each event once; identity events are causes in all of them."""
+    """Return each hive's events in canonical order, each event once; identity events are causes in all of them.
+
+    What no key in force signed is left out of studies, as in every view. It stays in identities' own hives, where the
+    soul says that it was refused.
+    """
     held: dict[str, dict[str, Event]] = {}
     for event in arrivals:
         held.setdefault(event.fields.hive, {})[event.id] = event
     own = {hive: events for hive, events in held.items() if _is_identity_hive(hive, events)}
     causes = [event for events in own.values() for event in events.values()]
     ordered = {
-        hive: canonical_order(events.values() if hive in own else [*causes, *events.values()])
+        hive: canonical_order(events.values()) if hive in own else _study_order(causes, events.values())
         for hive, events in held.items()
     }
     return {hive: [event for event in events if event.fields.hive == hive] for hive, events in ordered.items()}
+
+
+def _study_order(identities: Iterable[Event], events: Iterable[Event]) -> list[Event]:
+    return order_events([*identities, *events], keys=fresh_keys()).events
 
 
 def _is_identity_hive(hive: str, events: dict[str, Event]) -> bool:
