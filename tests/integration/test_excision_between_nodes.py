@@ -57,7 +57,7 @@ def nodes(tmp_path: Path) -> tuple[Node, Node]:
             problem="p",
             specification="",
             policy=Policy(),
-            roles={"owner": (owner.identity.did,)},
+            roles={"owner": (owner.identity.did,), "runner": (guest.identity.did,)},
             supply="0",
             witnesses=(owner.identity.did,),
             auditors=(),

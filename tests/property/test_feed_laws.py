@@ -23,7 +23,7 @@ from consilience.journal.kinds import BY_NAME, references
 from consilience.journal.store import Store
 from consilience.journal.verify import verify_store
 
-STEPS = st.lists(st.tuples(st.integers(0, len(AUTHORS) - 1), st.integers(0, 9), st.integers(0, 40)), max_size=40)
+STEPS = st.lists(st.tuples(st.integers(0, len(AUTHORS) - 1), st.integers(0, 11), st.integers(0, 40)), max_size=40)
 HONEST = st.lists(st.tuples(st.integers(0, len(AUTHORS) - 1), st.integers(0, 7), st.integers(0, 40)), max_size=40)
 QUICK = settings(max_examples=60, deadline=None)
 WITH_FILES = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])

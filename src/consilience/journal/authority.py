@@ -24,24 +24,34 @@ from consilience.journal.kinds import BY_NAME
 OWNER = "owner"
 """The role whose members state a hive's policy, beside its genesis."""
 
+ActsFor = Mapping[str, frozenset[str]]
+"""By DID the identities on whose behalf it may excise: an operator for its agents, an agent certified with the
+capability `excise` for its operator."""
+
 
 class Authority(Struct, frozen=True, kw_only=True):
-    """Members by role, and the roles that the policy names."""
+    """Members by role, the roles that the policy names, and who acts for whom."""
 
     roles: Mapping[str, tuple[str, ...]] = {}
     excision_roles: tuple[str, ...] = ()
+    acts_for: ActsFor = {}
     founded: bool = False
+
+    def owns(self, author: str, maker: str) -> bool:
+        """Tell whether what `maker` made is this author's own, or of somebody whom it acts for."""
+        return maker in self._selves(author)
 
     def is_member(self, author: str) -> bool:
         """Tell whether the policy lets this author excise results of others."""
-        return any(author in self.roles.get(role, ()) for role in self.excision_roles)
+        named = {member for role in self.excision_roles for member in self.roles.get(role, ())}
+        return not named.isdisjoint(self._selves(author))
 
     def fault(self, author: str, target: Event) -> str:
         """Return why this author may not excise that event, "" where it may."""
         kind = BY_NAME.get(target.fields.kind)
         if kind is None or not kind.result or target.body is None:
             return f"{target.fields.kind} is no result, and only results can be excised"
-        if author == target.fields.author or self.is_member(author):
+        if self.owns(author, target.fields.author) or self.is_member(author):
             return ""
         roles = ", ".join(self.excision_roles) or "none"
         return f"it is a result of {target.fields.author}; only its author and members of these roles may: {roles}"
@@ -57,10 +67,13 @@ class Authority(Struct, frozen=True, kw_only=True):
             return replace(self, excision_roles=body.settings.policy.excision_roles)
         return self
 
+    def _selves(self, author: str) -> frozenset[str]:
+        return self.acts_for.get(author, frozenset()) | {author}
 
-def authority_of(events: Iterable[Event]) -> Authority:
+
+def authority_of(events: Iterable[Event], acts_for: ActsFor | None = None) -> Authority:
     """Return who may excise what after these events, which are in canonical order."""
-    authority = Authority()
+    authority = Authority(acts_for=acts_for or {})
     for event in events:
         authority = authority.after(event)
     return authority

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from consilience.core.bodies_journal import ExcisionWithdrawn, ResultExcised
 from consilience.core.canonical import hash_value
 from consilience.core.events import Event
-from consilience.journal.authority import Authority
+from consilience.journal.authority import ActsFor, Authority
 from consilience.journal.kinds import BY_NAME, references
 
 
@@ -79,15 +79,16 @@ class Excisions(Struct, frozen=True, kw_only=True):
 NO_EXCISIONS = Excisions()
 
 
-def excisions_of(events: Sequence[Event]) -> Excisions:
+def excisions_of(events: Sequence[Event], acts_for: ActsFor | None = None) -> Excisions:
     """Return what was withdrawn among the events of one hive.
 
     Args:
         events: in canonical order: the policy in force at an excision's place decides over it.
+        acts_for: see `journal.authority`.
     """
     if not any(isinstance(event.body, ResultExcised) for event in events):
         return NO_EXCISIONS
-    stated = _stated(events)
+    stated = _stated(events, acts_for or {})
     below = results_below(events)
     withdrawn: dict[str, str] = {}
     for excision in stated:
@@ -139,16 +140,16 @@ def taking_back_fault(excision: Excision, maker: str, author: str, authority: Au
         author: who takes it back.
         authority: at that place of the fold.
     """
-    by_role = excision.author != maker and authority.is_member(author)
-    if author == excision.author or by_role:
+    by_role = not authority.owns(excision.author, maker) and authority.is_member(author)
+    if authority.owns(author, excision.author) or by_role:
         return ""
     return f"it was made by {excision.author}: only its author may take it back, or a role for what a role excised"
 
 
-def _stated(events: Sequence[Event]) -> tuple[Excision, ...]:
+def _stated(events: Sequence[Event], acts_for: ActsFor) -> tuple[Excision, ...]:
     """Return every excision with what has become of it."""
     held = {event.id: event for event in events}
-    authority = Authority()
+    authority = Authority(acts_for=acts_for)
     found: dict[str, Excision] = {}
     takings: list[tuple[Event, Authority]] = []
     for event in events:

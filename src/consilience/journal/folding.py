@@ -24,6 +24,7 @@ from msgspec.structs import replace
 from consilience.core.events import Event
 from consilience.journal.disk_tables import DiskLists, DiskTable
 from consilience.journal.excision import NO_EXCISIONS, Excisions, excision_digest
+from consilience.journal.measured import as_measured
 from consilience.journal.progress import Progress
 from consilience.journal.standing import StandingFold
 from consilience.journal.table_file import StateDamagedError, TableFile
@@ -36,11 +37,15 @@ Views = Mapping[str, KeptView]
 
 
 class Key(Struct, frozen=True, kw_only=True):
-    """What a snapshot is of: a hive, folded by this code, with these events of identities before it."""
+    """What a snapshot is of: a hive, folded by this code, with these events of identities before it.
+
+    `metric` is the objective's: an outcome without it is a failed one to every view. "" asks for none.
+    """
 
     hive: str
     code: str
     identities: str = ""
+    metric: str = ""
     format: int = FORMAT
 
 
@@ -205,7 +210,7 @@ class Fold:
             self.unsaved += 1
         else:
             self.progress = self.progress.beside(event)
-        self.standing.apply(event)
+        self.standing.apply(as_measured(event, self.key.metric))
         self.complete = self.progress.events
 
     def _behind(self, excisions: Excisions) -> None:

@@ -263,7 +263,10 @@ def _merged(first: tuple[Witnessed, ...], second: tuple[Witnessed, ...]) -> tupl
 
 
 def _unchecked(witnesses: tuple[Witnessed, ...], trusted: Note | None) -> tuple[str, ...]:
-    found = ["whether the DIDs are those of the people you think of: compare them with what they told you"]
+    found = [
+        "whether the DIDs are those of the people you think of: compare them with what they told you",
+        "whether a key was rotated or revoked meanwhile: the proof's maker chose which events of identities to add",
+    ]
     if not witnesses:
         found.append("whether others were shown the same log: nobody cosigned this checkpoint")
     elif any(not each.operator for each in witnesses):

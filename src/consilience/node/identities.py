@@ -41,7 +41,10 @@ from consilience.node.verifying import keys_of
 
 
 class IdentityReport(Struct, frozen=True, kw_only=True):
-    """What `id show` tells. Paths are texts; "" where a file is not on this device."""
+    """What `id show` tells. Paths are texts; "" where a file is not on this device.
+
+    `operators` certified this identity's key, each by the event at its place in `operator_events`.
+    """
 
     did: str
     key: str
@@ -56,6 +59,7 @@ class IdentityReport(Struct, frozen=True, kw_only=True):
     controller: str
     controller_event: str
     operators: tuple[str, ...]
+    operator_events: tuple[str, ...]
     keys: tuple[KeySpan, ...]
     certificates: tuple[Certificate, ...]
     revoked_event: str
@@ -208,6 +212,7 @@ def report(places: UserPlaces, passphrase: Callable[[], str] = str) -> IdentityR
     key = decode_did(file.did)
     witness = witness_path(places.key)
     kept = next_path(places.key)
+    above = keys.certificates(state.author) if keys else {}
     return IdentityReport(
         did=state.author,
         key=file.did,
@@ -221,7 +226,8 @@ def report(places: UserPlaces, passphrase: Callable[[], str] = str) -> IdentityR
         witness=describe(witness).did if witness.exists() else "",
         controller=state.controller,
         controller_event=state.controller_event,
-        operators=tuple(keys.certificates(state.author)) if keys else (),
+        operators=tuple(above),
+        operator_events=tuple(certificate.event for certificate in above.values()),
         keys=state.spans,
         certificates=state.certificates,
         revoked_event=state.revoked_event,

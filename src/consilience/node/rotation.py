@@ -109,7 +109,7 @@ def _require_quiet(soul: OpenSoul) -> None:
     busy = [feed for feed in busy_feeds(soul.places.marks) if feed != soul.journal.feed()]
     if busy:
         raise LockedError(
-            f"{len(busy)} feed{'s' * (len(busy) != 1)} of this device are being written",
+            f"feeds of this device are being written: {len(busy)}",
             hint="stop the runs (Ctrl-C, or `consilience cancel`), then rotate",
         )
 

@@ -5,6 +5,7 @@ Rules:
     2. What a dead process left in flight is cancelled first: its reservations come back.
     3. Observers see an event only after it is durable.
     4. An excision makes the views anew, from the first event, once it is durable.
+    5. Who is no member of the hive (`journal.members`) writes nothing that would steer its study: it would not count.
 
 Data flow: LoadedProblem + Settings -> Session -> `node.runner` (run) or ask / tell.
 """
@@ -21,13 +22,16 @@ from msgspec.structs import replace
 from consilience.core.artifact import Artifact, artifact_bytes, read_artifact
 from consilience.core.bodies import EpochClosed, HiveFounded, StudyConfigured, TrialCancelled
 from consilience.core.canonical import canonical_bytes
+from consilience.core.errors import JournalError
 from consilience.core.events import Event
 from consilience.core.ports import Clock, LoadedProblem, Proposer
 from consilience.core.problem import problem_id
 from consilience.core.study import Policy, Spend, StudySettings
 from consilience.identity.keystore import require_settled
+from consilience.journal.beside import is_member
 from consilience.journal.device import refuse_lost
 from consilience.journal.journal import Journal
+from consilience.journal.members import steers
 from consilience.node.identities import open_identity
 from consilience.node.places import UserPlaces, hide_from_git, state_folder
 from consilience.node.settings import Settings
@@ -38,6 +42,10 @@ from consilience.search.proposing import Offer, propose_baseline
 
 Observer = Callable[[Event], None]
 _ARTIFACT_CACHE = 512
+_HINT = (
+    "let its founder certify this identity (`consilience id certify --may run`), or name another folder with --state "
+    "for a study of your own"
+)
 
 
 class Session:
@@ -58,6 +66,7 @@ class Session:
         self.observers: list[Observer] = []
         self.read_artifact = lru_cache(maxsize=_ARTIFACT_CACHE)(self._read_artifact)
         self._unseen: list[Event] = []
+        self._is_member = True
         self._hive = views.snapshot.fold.key.hive
         self._take_up(views)
 
@@ -104,6 +113,7 @@ class Session:
             raise
         session = cls(journal, loaded, clock, views)
         session.author, session.missing = signer.did, missing
+        session._is_member = is_member(journal, hive, signer.did)
         try:
             session._begin(study, places, signer.key_did, resume=resume)
         except BaseException:
@@ -126,7 +136,15 @@ class Session:
         self.commit()
 
     def append(self, body: Any) -> Event:
-        """Sign and fold one event; it is shown to observers by the next `commit`."""
+        """Sign and fold one event; it is shown to observers by the next `commit`.
+
+        Raises:
+            JournalError: the writer is no member of the hive, or see `Journal.append`.
+        """
+        if not self._is_member and steers(body):
+            raise JournalError(
+                f"{self.author} is no member of this study: nothing that it adds would count", hint=_HINT
+            )
         event = self.journal.append(body)
         self._unseen.append(event)
         return event

@@ -23,9 +23,9 @@ from consilience.core.events import Event, identity_hive
 from consilience.core.problem import Problem
 from consilience.identity.key_files import describe
 from consilience.identity.proofs import StatementProofs
+from consilience.journal.acting import excisions_in
 from consilience.journal.checking import Fault
-from consilience.journal.excision import excisions_of
-from consilience.journal.order import canonical_order, order_events
+from consilience.journal.order import canonical_order, is_identity_event, order_events
 from consilience.journal.reader import JOURNAL_NAME, JournalReader
 from consilience.journal.view import fold
 from consilience.journal.views.appraisal import Aftermath, Decision
@@ -101,14 +101,12 @@ def _by_hive(arrivals: Iterable[Event]) -> dict[str, list[Event]]:
     own = {hive: events for hive, events in held.items() if _is_identity_hive(hive, events)}
     causes = [event for events in own.values() for event in events.values()]
     ordered = {
-        hive: canonical_order(events.values()) if hive in own else _study_order(causes, events.values())
+        hive: canonical_order(events.values())
+        if hive in own
+        else order_events([*causes, *events.values()], keys=fresh_keys()).events
         for hive, events in held.items()
     }
     return {hive: [event for event in events if event.fields.hive == hive] for hive, events in ordered.items()}
-
-
-def _study_order(identities: Iterable[Event], events: Iterable[Event]) -> list[Event]:
-    return order_events([*identities, *events], keys=fresh_keys()).events
 
 
 def _is_identity_hive(hive: str, events: dict[str, Event]) -> bool:
@@ -158,7 +156,9 @@ def _own(hives: dict[str, list[Event]], places: UserPlaces) -> str:
 def _report(
     did: str, hives: dict[str, list[Event]], problems: dict[str, Problem], journals: list[JournalChecked]
 ) -> SoulReport:
-    excised = frozenset(name for events in hives.values() for name in excisions_of(events).withdrawn)
+    identities = [event for events in hives.values() for event in events if is_identity_event(event)]
+    withdrawn = (excisions_in([*identities, *events], fresh_keys).withdrawn for events in hives.values())
+    excised = frozenset(name for names in withdrawn for name in names)
     metrics = {hive: problem.objective.metric for hive, problem in problems.items()}
     view = SoulView(did, StatementProofs(), metrics, excised)
     for events in hives.values():

@@ -67,6 +67,10 @@ def log(folder: str, state: str, as_json: bool, **chosen: Any) -> int:  # noqa: 
         events.close()
     data = [_event_data(place, event, excisions) for place, event in found] if as_json else []
     emit(data, lambda console: _show(console, found, excisions), as_json=as_json)
+    if not found:
+        note(
+            "no event is like that; `consilience log --tail 20` shows kinds and positions, `consilience verify` authors"
+        )
     return EXIT_DONE
 
 
