@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from consilience.identity.keyring import KeyRing
 from consilience.journal.checkpoints import Claim, checkpoint_fault
 from consilience.journal.feed import row_of
-from consilience.journal.heads import Head
+from consilience.journal.heads import TreeHead
 from consilience.journal.intake import Intake
 from consilience.journal.merkle import Frontier, leaf_hash
 from consilience.journal.store import Store
@@ -67,7 +67,7 @@ def cosigned(store: Store) -> Claim:
     edge = Frontier()
     for name in store.ids(0, store.count()):
         edge.add(leaf_hash(bytes.fromhex(name)))
-    head = Head(size=edge.size, root=edge.root())
+    head = TreeHead(size=edge.size, root=edge.root())
     return Claim(feed="the log", seq=0, head=head, position=edge.size, note="", timestamps=())
 
 
