@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from consilience.core.bodies import HiveFounded, PhaseSwitched
 from consilience.core.canonical import canonical_bytes
-from consilience.core.errors import ProofError, UsageError
+from consilience.core.errors import IdentityError, ProofError, UsageError
 from consilience.core.problem import EvaluatorSpec, Objective, Problem, Surface
 from consilience.core.study import Policy
 from consilience.identity.keys import EnvelopeVerifier, Identity
@@ -26,8 +26,10 @@ from consilience.journal.proofs import read_proof, write_proof
 from consilience.journal.reader import JOURNAL_NAME, JournalReader
 from consilience.journal.store import Store
 from consilience.node import proving, upkeep
+from consilience.node.certifying import revoke
 from consilience.node.checkpoints import add_cosignatures, sign_head, witness_request
 from consilience.node.clock import SystemClock
+from consilience.node.identities import OpenSoul
 from consilience.node.kept_heads import kept_heads, own_feeds
 from consilience.node.log_writer import LogWriter, open_log, own_witness
 from consilience.node.places import UserPlaces
@@ -217,6 +219,15 @@ def test_a_journal_that_was_changed_signs_nothing_more(signed: Path) -> None:
         log.journal.commit()
         with pytest.raises(ProofError, match="no longer have the root"):
             sign_head(log)
+
+
+def test_a_revoked_identity_signs_no_head(signed: Path) -> None:
+    with OpenSoul(places(signed), "", SystemClock()) as soul:
+        event = revoke(soul, soul.identity.did, "lost")
+    with pytest.raises(IdentityError, match=f"was revoked by event {event[:12]}"), opened(signed, signed / "study"):
+        pass
+    with pytest.raises(IdentityError, match="was revoked by event"):
+        own_witness(places(signed), signed / "key.json", "")
 
 
 def test_a_request_proves_consistency_from_any_size(signed: Path) -> None:

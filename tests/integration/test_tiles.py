@@ -11,8 +11,9 @@ import pytest
 
 from consilience.core.errors import ProofError, TamperedError
 from consilience.journal.heads import CheckedTree, TreeHead
-from consilience.journal.merkle import MemoryTree, inclusion_holds, inclusion_path, leaf_hash, tree_root
+from consilience.journal.merkle import inclusion_holds, inclusion_path, leaf_hash, tree_root
 from consilience.journal.tiles import TILES_NAME, TileTree
+from consilience.testing.trees import MemoryTree
 
 COUNT = 66_000  # more than 256 * 256: three levels of tiles
 

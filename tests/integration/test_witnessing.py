@@ -12,7 +12,7 @@ import pytest
 
 from consilience.core.errors import ConsilienceError, EnvironmentLacksError, ProofError, UsageError
 from consilience.identity.witness_keys import WitnessKey, WitnessVerifier
-from consilience.journal.merkle import MemoryTree, consistency_path, leaf_hash, tree_root
+from consilience.journal.merkle import consistency_path, leaf_hash, tree_root
 from consilience.journal.notes import (
     Checkpoint,
     Note,
@@ -25,6 +25,7 @@ from consilience.journal.notes import (
 )
 from consilience.node import witnessing
 from consilience.node.witnessing import Cosigned, read_request, witness
+from consilience.testing.trees import MemoryTree
 
 LOG, WITNESS = WitnessKey(b"\x01" * 32), WitnessKey(b"\x02" * 32)
 ORIGIN = "consilience/feed"

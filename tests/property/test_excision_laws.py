@@ -14,10 +14,10 @@ from consilience.core.bodies import CandidateProposed, NoiseMeasured, TrialFinis
 from consilience.core.bodies_identity import BeliefHeld
 from consilience.core.events import Event
 from consilience.journal.excision import descendants, excision_digest, excisions_of, results_below
-from consilience.journal.journal import fold
 from consilience.journal.kinds import BY_NAME
 from consilience.journal.order import canonical_order
 from consilience.journal.standing import fold_standing
+from consilience.journal.view import fold
 from consilience.journal.views.beliefs import BeliefsView
 from consilience.journal.views.budget import BudgetView
 from consilience.journal.views.leaderboard import LeaderboardView

@@ -12,7 +12,6 @@ from consilience.core.errors import ProofError
 from consilience.identity.witness_keys import WitnessKey, WitnessVerifier
 from consilience.journal.merkle import (
     Frontier,
-    MemoryTree,
     consistency_holds,
     consistency_path,
     inclusion_holds,
@@ -32,6 +31,7 @@ from consilience.journal.notes import (
     write_note,
 )
 from consilience.journal.proofs import PROOF_FORMAT, InclusionProof, SignedEvent, read_proof, write_proof
+from consilience.testing.trees import MemoryTree
 
 LEAVES = st.lists(st.binary(max_size=8).map(lambda data: leaf_hash(sha256(data).digest())), min_size=1, max_size=700)
 LOG, WITNESS = WitnessKey(b"\x01" * 32), WitnessKey(b"\x02" * 32)

@@ -15,7 +15,7 @@ from consilience.identity.proofs import StatementProofs
 from consilience.journal.excision import excisions_of
 from consilience.journal.feed import FeedHead, advance, next_payload, read_event
 from consilience.journal.order import canonical_order
-from consilience.journal.reader import fold
+from consilience.journal.view import fold
 from consilience.journal.views.beliefs import BeliefsView
 from consilience.journal.views.soul import Soul, SoulView
 

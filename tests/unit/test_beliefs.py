@@ -12,7 +12,7 @@ from consilience.core.problem import EvaluatorSpec, FileDigest, Objective, Param
 from consilience.core.study import Budget, ExecutionPolicy, StudySettings
 from consilience.journal.excision import excisions_of
 from consilience.journal.feed import FeedHead, advance, next_payload, read_event
-from consilience.journal.reader import fold
+from consilience.journal.view import fold
 from consilience.journal.views.beliefs import HALF_LIFE_EVENTS, BeliefRow, BeliefsView, strength
 from consilience.node.beliefs import DOUBT_BELOW, REPEATS, choose_execution, new_belief
 from consilience.search.proposers import default_proposers

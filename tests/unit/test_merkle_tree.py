@@ -11,7 +11,6 @@ from consilience.journal.merkle import (
     EMPTY_ROOT,
     LARGEST_SIZE,
     Frontier,
-    MemoryTree,
     consistency_holds,
     consistency_path,
     inclusion_holds,
@@ -19,6 +18,7 @@ from consilience.journal.merkle import (
     leaf_hash,
     tree_root,
 )
+from consilience.testing.trees import MemoryTree
 
 LARGEST = 300
 IDS = [sha256(str(number).encode()).digest() for number in range(LARGEST)]

@@ -4,7 +4,7 @@ Rules:
     1. A built-in problem is an ordinary folder in the own format; nothing treats it in a special way.
     2. Copies go to a folder that is absent or empty; nothing is overwritten.
 
-Data flow: package data -> a folder of the user's -> `problems.load_problem`.
+Data flow: package data -> a folder of the user's -> `problems.load`.
 """
 
 from __future__ import annotations

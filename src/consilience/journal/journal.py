@@ -24,10 +24,11 @@ from consilience.journal.device import FeedMark, WriterLock, claim_feed, refuse_
 from consilience.journal.feed import FeedHead, Row, advance, next_payload, read_event, row_of
 from consilience.journal.intake import Blob, Intake
 from consilience.journal.queries import feed_ids, own_heads
-from consilience.journal.reader import JOURNAL_NAME, JournalReader, View
+from consilience.journal.reader import JOURNAL_NAME, JournalReader
 from consilience.journal.redacting import redact_payload
 from consilience.journal.spending import SpendingFeed
 from consilience.journal.store import Durability, Store
+from consilience.journal.view import View
 
 LOCK_NAME = "journal.lock"
 SALT_BYTES = 16  # 128 bits: no text can be guessed from its name (NIST SP 800-132 asks for as many of a salt)
@@ -88,16 +89,13 @@ class Journal(JournalReader):
         Raises:
             DamagedError: the journal is empty, but this device's marks say that it was not.
         """
-        if self._position == 0:
-            refuse_lost(marks, self._store.path)
-        self._leave()
         events = self.events(hive)
         heads: dict[tuple[str, str, str], FeedHead] = {}
         for event in events:
             fields = event.fields
             head = FeedHead(hive=fields.hive, author=fields.author, feed=fields.feed)
             heads[fields.hive, fields.author, fields.feed] = advance(head, event)
-        self._go_on(hive, marks, heads.values())
+        self.go_on(hive, marks, heads.values())
         return events
 
     def go_on(self, hive: str, marks: Path, heads: Iterable[FeedHead]) -> None:
@@ -110,15 +108,9 @@ class Journal(JournalReader):
         """
         if self._position == 0:
             refuse_lost(marks, self._store.path)
-        self._leave()
-        self._go_on(hive, marks, heads)
-
-    def _leave(self) -> None:
         if self._mark is not None:
             self._mark.release()
             self._mark = None
-
-    def _go_on(self, hive: str, marks: Path, heads: Iterable[FeedHead]) -> None:
         self._marks = marks
         feed = self._claim(hive)
         tips = {(head.hive, head.author, head.feed): head.id for head in heads if head.id is not None}

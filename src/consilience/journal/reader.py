@@ -1,4 +1,4 @@
-"""A journal to look at: anyone reads it, and folds it into views.
+"""A journal to look at: anyone reads it.
 
 Rules:
     1. Nothing is written, and nobody is kept from writing.
@@ -9,9 +9,8 @@ Data flow: Store -> `events` -> canonical order -> any view.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 from consilience.core.bodies import HiveFounded
 from consilience.core.errors import NotFoundError, TamperedError
@@ -27,23 +26,6 @@ from consilience.journal.store import Store
 
 JOURNAL_NAME = "journal.db"
 TAIL_EVENTS = 64  # checked at each opening, a few milliseconds; `verify` checks all
-
-
-class View(Protocol):
-    """**Protocol:** a fold of events. The state is what `apply` left behind; equal events give equal states."""
-
-    def apply(self, event: Event) -> None:
-        """Take one more event, in canonical order. Must ignore kinds that it does not know."""
-
-
-AnyView = TypeVar("AnyView", bound=View)
-
-
-def fold(view: AnyView, events: Iterable[Event]) -> AnyView:
-    """Apply every event to a new view and return it."""
-    for event in events:
-        view.apply(event)
-    return view
 
 
 class JournalReader:

@@ -19,13 +19,7 @@ from typing import Protocol, runtime_checkable
 from consilience.core.bodies_journal import ExcisionWithdrawn, ResultExcised
 from consilience.core.events import Event
 from consilience.journal.excision import NO_EXCISIONS, Excisions, rests_on
-
-
-class Folded(Protocol):
-    """**Protocol:** a view (`journal.journal.View`)."""
-
-    def apply(self, event: Event) -> None:
-        """Take one more event that stands."""
+from consilience.journal.view import View
 
 
 @runtime_checkable
@@ -41,10 +35,10 @@ class StandingFold:
 
     stale = False
 
-    def __init__(self, views: Sequence[Folded]) -> None:
+    def __init__(self, views: Sequence[View]) -> None:
         self.restart(views, (), NO_EXCISIONS)
 
-    def restart(self, views: Sequence[Folded], events: Iterable[Event], excisions: Excisions) -> None:
+    def restart(self, views: Sequence[View], events: Iterable[Event], excisions: Excisions) -> None:
         """Fold all events into new views. It is not stale then: the excisions among them are known."""
         self.views = tuple(views)
         self._stated = excisions.stated
@@ -81,7 +75,7 @@ class StandingFold:
         return min(found, key=self._places.__getitem__, default="")
 
 
-def fold_standing(views: Sequence[Folded], events: Iterable[Event], excisions: Excisions) -> StandingFold:
+def fold_standing(views: Sequence[View], events: Iterable[Event], excisions: Excisions) -> StandingFold:
     """Fold events into new views, and return the fold to go on with."""
     made = StandingFold(())
     made.restart(views, events, excisions)

@@ -4,7 +4,7 @@ Rules:
     1. Every setting is declared once, here; an unknown name in the user file is an error, not a shrug.
     2. A wrong value names the setting and the layer that it came from.
 
-Data flow: flags, environment, LoadedProblem, user file -> `resolve` -> Settings -> `node.study`.
+Data flow: flags, environment, LoadedProblem, user file -> `resolve` -> Settings -> `node.session`.
 """
 
 from __future__ import annotations

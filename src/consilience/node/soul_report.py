@@ -26,7 +26,8 @@ from consilience.identity.proofs import StatementProofs
 from consilience.journal.acting import excisions_in
 from consilience.journal.checking import Fault
 from consilience.journal.order import canonical_order, is_identity_event, order_events
-from consilience.journal.reader import JOURNAL_NAME, JournalReader, fold
+from consilience.journal.reader import JOURNAL_NAME, JournalReader
+from consilience.journal.view import fold
 from consilience.journal.views.appraisal import Aftermath, Decision
 from consilience.journal.views.soul import Soul, SoulView
 from consilience.node.places import UserPlaces
@@ -89,7 +90,11 @@ def _checked(folder: Path, places: UserPlaces) -> JournalChecked:
 
 
 def _by_hive(arrivals: Iterable[Event]) -> dict[str, list[Event]]:
-    """Return each hive's events in canonical order, each event once; identity events are causes in all of them."""
+    """Return each hive's events in canonical order, each event once; identity events are causes in all of them.
+
+    What no key in force signed is left out of studies, as in every view. It stays in identities' own hives, where the
+    soul says that it was refused.
+    """
     held: dict[str, dict[str, Event]] = {}
     for event in arrivals:
         held.setdefault(event.fields.hive, {})[event.id] = event
