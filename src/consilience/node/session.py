@@ -32,7 +32,7 @@ from consilience.node.identities import open_identity
 from consilience.node.places import UserPlaces, hide_from_git, state_folder
 from consilience.node.secrets import redactor
 from consilience.node.settings import Settings
-from consilience.node.souls import carry_identity
+from consilience.node.souls import carry_identity, carry_operators
 from consilience.node.verifying import fresh_keys
 from consilience.node.views import StudyViews, open_views
 from consilience.search.proposing import Offer, propose_baseline
@@ -99,6 +99,7 @@ class Session:
                 refuse_lost(places.marks, journal.store.path)
             hide_from_git(folder)
             missing = carry_identity(journal, replace(places, key=key), signer, clock, passphrase)
+            missing = missing or ("" if key == places.key else carry_operators(journal, places, signer.did))
             identifier = problem_id(loaded.problem)
             founded = journal.hive_of(identifier)
             hive = founded or journal.new_hive()
