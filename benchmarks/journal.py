@@ -43,7 +43,7 @@ from consilience.core.canonical import canonical_bytes
 from consilience.identity.did import decode_did
 from consilience.identity.keys import EnvelopeVerifier
 from consilience.journal.feed import Row
-from consilience.journal.journal import JOURNAL_NAME
+from consilience.journal.reader import JOURNAL_NAME
 from consilience.journal.store import Store
 from consilience.journal.verify import verify_store
 from journal_bars import APPENDS, FLAT, VERIFYING, Bar, show_bars, told

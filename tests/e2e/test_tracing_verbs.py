@@ -237,7 +237,7 @@ def test_one_trial_of_the_baseline_is_measured_again(shell: Shell) -> None:
 
 
 REFUSED = (
-    (("5", "--reason", ""), 1, "needs a reason"),
+    (("5", "--reason", ""), 2, "needs a reason"),
     (("999", "--reason", "x"), 2, "nothing is called '999'"),
     (("--reason", "x"), 2, "give either EVENT or --withdraw"),
     (("5", "--withdraw", "abcd", "--reason", "x"), 2, "give either EVENT or --withdraw"),

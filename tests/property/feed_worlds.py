@@ -31,7 +31,7 @@ from consilience.identity.keys import Identity
 from consilience.identity.proofs import StatementProofs, prove
 from consilience.identity.statements import certificate_statement
 from consilience.journal.acting import excisions_in
-from consilience.journal.feed import FeedHead, Row, advance, next_payload, read_event
+from consilience.journal.feed import FeedHead, advance, next_payload, read_event
 from consilience.journal.order import Ordered, order_events
 from consilience.journal.standing import fold_standing
 from consilience.journal.views.keys import KeysView
@@ -66,7 +66,7 @@ def founded(witnesses: Sequence[Identity]) -> HiveFounded:
         problem="p",
         specification="",
         policy=Policy(),
-        roles={},
+        roles={"runner": (OUTSIDER.did,)},
         supply="0",
         witnesses=tuple(each.did for each in witnesses),
         auditors=(),
@@ -255,21 +255,6 @@ def views(events: Iterable[Event]) -> bytes:
 
 def _plain(value: Any) -> Any:
     return sorted(value) if isinstance(value, set | frozenset) else vars(value)
-
-
-def row(event: Event) -> Row:
-    fields = event.fields
-    return Row(
-        position=-1,
-        id=event.id,
-        hive=fields.hive,
-        author=fields.author,
-        feed=fields.feed,
-        seq=fields.seq,
-        kind=fields.kind,
-        payload=event.payload,
-        jws=event.jws,
-    )
 
 
 def causal_shuffle(events: Sequence[Event], seed: int) -> list[Event]:

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from feed_worlds import AUTHORS, HIVE, causal_shuffle, fresh_keys, grow, order, row, views
+from feed_worlds import AUTHORS, HIVE, causal_shuffle, fresh_keys, grow, order, views
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +16,7 @@ from consilience.core.events import Event
 from consilience.identity.keyring import KeyRing
 from consilience.journal.causality import causes, walk
 from consilience.journal.exchange import items, lines, parts, read_lines
+from consilience.journal.feed import row_of
 from consilience.journal.gathering import ordered, proofs
 from consilience.journal.intake import Intake
 from consilience.journal.kinds import BY_NAME, references
@@ -32,7 +33,7 @@ def take(store: Store, events: list[Event], size: int) -> None:
     """Take events in as bundles of some size; a bundle may name what came in one before."""
     ring = KeyRing(fresh_keys())
     for start in range(0, len(events), size):
-        Intake(store, ring, store.count()).take([row(event) for event in events[start : start + size]], {})
+        Intake(store, ring, store.count()).take([row_of(event) for event in events[start : start + size]], {})
     store.commit()
 
 

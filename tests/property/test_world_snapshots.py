@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from feed_worlds import AGENT, AUTHORS, HIVE, PROBLEM, World, fresh_keys, grow, order, proposed, row
+from feed_worlds import AGENT, AUTHORS, HIVE, PROBLEM, World, fresh_keys, grow, order, proposed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_snapshot_laws import told as told_of
@@ -14,9 +14,10 @@ from consilience.core.bodies_journal import ExcisionWithdrawn, ResultExcised
 from consilience.core.events import Event
 from consilience.journal import snapshots
 from consilience.journal.acting import acts_for, excisions_in
+from consilience.journal.feed import row_of
 from consilience.journal.folding import Key
 from consilience.journal.intake import Intake
-from consilience.journal.journal import JournalReader
+from consilience.journal.reader import JournalReader
 from consilience.journal.snapshots import Source, fold_up_to, open_snapshot
 from consilience.journal.standing import fold_standing
 from consilience.journal.store import Store
@@ -40,7 +41,7 @@ def opened(folder: str) -> JournalReader:
 
 
 def take(store: Store, events: list[Event]) -> None:
-    Intake(store, ring_of(store), store.count()).take([row(event) for event in events], {})
+    Intake(store, ring_of(store), store.count()).take([row_of(event) for event in events], {})
     store.commit()
 
 

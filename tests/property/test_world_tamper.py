@@ -4,13 +4,14 @@ import sqlite3
 import tempfile
 from pathlib import Path
 
-from feed_worlds import AUTHORS, fresh_keys, grow, row
+from feed_worlds import AUTHORS, fresh_keys, grow
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from consilience.identity.keyring import KeyRing
 from consilience.journal.checkpoints import Claim, checkpoint_fault
-from consilience.journal.heads import Head
+from consilience.journal.feed import row_of
+from consilience.journal.heads import TreeHead
 from consilience.journal.intake import Intake
 from consilience.journal.merkle import Frontier, leaf_hash
 from consilience.journal.store import Store
@@ -66,7 +67,7 @@ def cosigned(store: Store) -> Claim:
     edge = Frontier()
     for name in store.ids(0, store.count()):
         edge.add(leaf_hash(bytes.fromhex(name)))
-    head = Head(size=edge.size, root=edge.root())
+    head = TreeHead(size=edge.size, root=edge.root())
     return Claim(feed="the log", seq=0, head=head, position=edge.size, note="", timestamps=())
 
 
@@ -78,7 +79,7 @@ def test_no_change_to_a_journal_of_many_authors_goes_unseen(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal.db"
         store = Store.open(path, create=True, durability="normal")
-        Intake(store, KeyRing(fresh_keys()), 0).take([row(event) for event in grow(steps).events], {})
+        Intake(store, KeyRing(fresh_keys()), 0).take([row_of(event) for event in grow(steps).events], {})
         store.commit()
         remembered = cosigned(store)
         assert seen(store, remembered) == ("", "")

@@ -27,8 +27,8 @@ from consilience.journal.beside import Beside, beside
 from consilience.journal.device import WriterLock
 from consilience.journal.feed import read_event
 from consilience.journal.folding import Fold, Key, NotOnTopError, Views
-from consilience.journal.journal import JournalReader
 from consilience.journal.order import Ordered
+from consilience.journal.reader import JournalReader
 from consilience.journal.table_file import StateDamagedError, TableFile, remove_state
 
 FOLDER = "views"
@@ -100,6 +100,11 @@ def open_snapshot(source: Source, *, writer: bool = False) -> Snapshot:
     if found is None and not short and source.before.whole:
         found = _open_to_write(source, stays=writer)
     return found or _open_without(source)
+
+
+def open_kept(source: Source) -> Snapshot | None:
+    """Return the views as a reader would be shown them from the file; None where it would not be believed."""
+    return _open_to_read(_with_identities(source))
 
 
 def fold_of(source: Source, events: Sequence[Event], *, whole: bool = False) -> Snapshot:

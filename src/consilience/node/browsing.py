@@ -24,9 +24,9 @@ from consilience.journal.acting import excisions_in
 from consilience.journal.browsing import Choice, authors_named, following, latest
 from consilience.journal.excision import NO_EXCISIONS, Excisions
 from consilience.journal.feed import Row, read_event
-from consilience.journal.journal import JournalReader
 from consilience.journal.quarantine import Proof
 from consilience.journal.queries import hive_authors, identity_hives, rare_rows
+from consilience.journal.reader import JournalReader
 from consilience.node.reading import find_hive
 from consilience.node.verifying import fresh_keys, ring_of
 

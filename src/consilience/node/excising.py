@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from consilience.core.bodies import ASIDE
 from consilience.core.bodies_journal import ExcisionWithdrawn, ResultExcised
-from consilience.core.errors import ExcisionError, NotFoundError
+from consilience.core.errors import ExcisionError, NotFoundError, UsageError
 from consilience.core.events import Event
 from consilience.core.untrusted import one_capped_line
 from consilience.journal.authority import authority_of
@@ -87,7 +87,8 @@ def plan_excision(reader: StudyReader, name: str, reason: str, author: str) -> P
 
     Raises:
         NotFoundError: nothing, or several things, have this name.
-        ExcisionError: not allowed, excised already, or no reason given.
+        ExcisionError: not allowed, or excised already.
+        UsageError: no reason given.
     """
     target = _target(reader, name)
     found = reader.excisions.of(target.id)
@@ -106,7 +107,8 @@ def plan_taking_back(reader: StudyReader, name: str, reason: str, author: str) -
 
     Raises:
         NotFoundError: no such excision, or several.
-        ExcisionError: not allowed, without effect already, or no reason given.
+        ExcisionError: not allowed, or without effect already.
+        UsageError: no reason given.
     """
     found = [excision for excision in reader.excisions.stated if name and excision.event.startswith(name)]
     if len(found) != 1:
@@ -178,7 +180,7 @@ def _words(reader: StudyReader, target: Event) -> str:
 def _reason(text: str) -> str:
     reason = one_capped_line(text).strip()
     if not reason:
-        raise ExcisionError("an excision needs a reason", hint='--reason "what was wrong with the result"')
+        raise UsageError("an excision needs a reason", hint='--reason "what was wrong with the result"')
     return reason
 
 

@@ -27,12 +27,12 @@ from consilience.journal.acting import acts_for
 from consilience.journal.authority import ActsFor
 from consilience.journal.erasure import erased_text
 from consilience.journal.excision import Excisions
-from consilience.journal.journal import JOURNAL_NAME, JournalReader
 from consilience.journal.kinds import kind_named
+from consilience.journal.reader import JOURNAL_NAME, JournalReader
 from consilience.journal.views.trials import TrialRow
 from consilience.node.places import STATE_NAME
 from consilience.node.verifying import fresh_keys, ring_of
-from consilience.node.views import StudyViews, open_views, replay_views, supposed_views
+from consilience.node.views import StudyViews, kept_fault, open_views, replay_views, supposed_views
 
 _SHORTEST_ID_OF_DIGITS = 8
 
@@ -73,6 +73,7 @@ class StudyReader:
         self.run_state = views.run_state
         self.search = views.search
         self._snapshot = views.snapshot
+        self._views = views
 
     def suppose_carried(self, identity: Iterable[Event]) -> None:
         """Read an identity's own events as if they were here already: with its next event a writer brings them in."""
@@ -185,6 +186,13 @@ class StudyReader:
             for row in self.trials.of_candidate(member.event):
                 return row
         raise NotFoundError("nothing has been measured yet", hint="`consilience run` first")
+
+    def kept_fault(self) -> str:
+        """Return what the kept snapshot shows that the events do not come to; "" for nothing, or where none is kept.
+
+        For a reader that folded from the first event.
+        """
+        return kept_fault(self.journal, self.hive, self.problem, self._views)
 
     def close(self) -> None:
         """Close the journal and the snapshot that the views were read from."""

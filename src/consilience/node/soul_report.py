@@ -25,8 +25,8 @@ from consilience.identity.key_files import describe
 from consilience.identity.proofs import StatementProofs
 from consilience.journal.acting import excisions_in
 from consilience.journal.checking import Fault
-from consilience.journal.journal import JOURNAL_NAME, JournalReader, fold
 from consilience.journal.order import canonical_order, is_identity_event, order_events
+from consilience.journal.reader import JOURNAL_NAME, JournalReader, fold
 from consilience.journal.views.appraisal import Aftermath, Decision
 from consilience.journal.views.soul import Soul, SoulView
 from consilience.node.places import UserPlaces
@@ -141,8 +141,8 @@ def _own(hives: dict[str, list[Event]], places: UserPlaces) -> str:
         file = describe(places.key)
     except IdentityError:
         file = None
-    if file is not None and (file.author or file.did):
-        return file.author or file.did
+    if file is not None and file.first_did:
+        return file.first_did
     created = [e for events in hives.values() for e in events if isinstance(e.body, IdentityCreated)]
     authors = {event.fields.author for event in created}
     return authors.pop() if len(authors) == 1 else ""

@@ -31,8 +31,9 @@ from consilience.identity.keystore import load as load_key
 from consilience.journal.checkpoints import checkpoint_fault
 from consilience.journal.device import WriterLock, read_marks, refuse_lost, writer_of
 from consilience.journal.feed import read_event
-from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME, JournalReader
-from consilience.journal.kinds import BY_NAME, references, specification_blobs
+from consilience.journal.journal import LOCK_NAME
+from consilience.journal.kinds import named_blobs
+from consilience.journal.reader import JOURNAL_NAME, JournalReader
 from consilience.journal.store import Store
 from consilience.journal.verify import VerifyReport, verify_store
 from consilience.node.clock import SystemClock
@@ -133,15 +134,7 @@ def collect_garbage(state: Path, *, dry_run: bool) -> Collected:
 
 
 def _named_blobs(store: Store) -> set[str]:
-    named: set[str] = set()
-    reader = JournalReader(store)
-    for event in reader.arrivals():
-        kind = BY_NAME.get(event.fields.kind)
-        if kind is not None and event.body is not None:
-            named.update(references(event.body, kind.blobs))
-    for genesis in reader.hives().values():
-        named.update(specification_blobs(store.get(genesis.specification)))
-    return named
+    return {name for event in JournalReader(store).arrivals() for name in named_blobs(event, store.get)}
 
 
 def stop_running(state: Path) -> int:
@@ -206,6 +199,15 @@ def import_results(session: Session, path: Path) -> Imported:
         session.commit()
     statuses = {status: sum(row.status == status for row in table.rows) for status in ("keep", "discard", "crash")}
     return Imported(rows=len(table.rows), statuses=statuses, metric=table.metric, known=known)
+
+
+def check_results(path: Path) -> None:
+    """Read an autoresearch results.tsv, and take in nothing.
+
+    Raises:
+        ProblemError: it cannot be read, or a line of it is wrong.
+    """
+    read_result_table(path)
 
 
 def _is_kept(session: Session, data: bytes) -> bool:

@@ -48,7 +48,10 @@ def _show_why(console: Console, report: WhyReport) -> None:
     console.print(one_line(report.answer, _LONGEST_LINE), soft_wrap=True)
     for told in report.tree:
         _show_told(console, told, 1)
-    console.print(f"{len(report.events)} events. Each can be read: consilience log --json", soft_wrap=True)
+    console.print(
+        f"{len(report.events)} events. Read them: consilience log --json. Prove one: consilience prove ID",
+        soft_wrap=True,
+    )
 
 
 def _show_told(console: Console, told: Told, depth: int) -> None:

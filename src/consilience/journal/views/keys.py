@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from consilience.core.bodies_identity import (
+    Capability,
     ControllerNamed,
     IdentityCreated,
     KeyCertified,
@@ -123,6 +124,11 @@ class KeysView:
                 seen.add(above)
                 below = above
         return {did: frozenset(others) for did, others in found.items()}
+
+    def allows(self, key: str, capability: Capability) -> bool:
+        """Tell whether a device's or agent's latest certificate by its operator gives it a capability."""
+        certificate = self.certificates(key).get(self.operator_of(key))
+        return certificate is not None and capability in certificate.may
 
     def is_plain(self, author: str) -> bool:
         """Tell whether nothing but the author's first key was ever in force, unrevoked."""
