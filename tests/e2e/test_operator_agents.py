@@ -33,6 +33,16 @@ def study(shell: Shell) -> tuple[Path, Path]:
     return folder, agent
 
 
+def test_an_agents_study_tells_whose_agent_it_is(shell: Shell, study: tuple[Path, Path]) -> None:
+    folder, _ = study
+    operator = shell.data("id", "show")["did"]
+    worker = next(each["author"] for each in shell.data("log", "-p", folder) if each["kind"] == "hive.founded")
+    told = [each for each in shell.data("log", "-p", folder, "--kind", "key.certified") if each["author"] == operator]
+    assert worker in {each["body"]["key"] for each in told}
+    report = shell.data("verify", "-p", folder)
+    assert set(report["authors"]) == {operator, worker}
+
+
 def test_an_operator_withdraws_what_its_agent_found(shell: Shell, study: tuple[Path, Path]) -> None:
     folder, agent = study
     trial = promoted(shell, folder)
@@ -64,9 +74,9 @@ def test_a_stranger_may_not_and_an_agent_only_where_it_is_certified_to(shell: Sh
 
 def test_an_agent_with_the_capability_acts_for_its_operator(shell: Shell) -> None:
     shell.data("id", "new")
-    may, may_not = certified(shell, "curator", "run", "excise"), certified(shell, "worker", "run")
     folder = shell.machine.problem()
     assert shell("run", folder, "--trials", "14", "-q", "--json")[0] == 0
+    may, may_not = certified(shell, "curator", "run", "excise"), certified(shell, "worker", "run")
     trial = promoted(shell, folder)
     code, _, err = shell("excise", trial, "-p", folder, "--reason", "no", "--key", may_not)
     assert code == 1, err

@@ -35,7 +35,7 @@ from consilience.journal.members import steers
 from consilience.node.identities import open_identity
 from consilience.node.places import UserPlaces, hide_from_git, state_folder
 from consilience.node.settings import Settings
-from consilience.node.souls import carry_identity
+from consilience.node.souls import carry_identity, carry_operators
 from consilience.node.views import StudyViews, open_views
 from consilience.node.writing import open_writer
 from consilience.search.proposing import Offer, propose_baseline
@@ -97,7 +97,7 @@ class Session:
         """
         study = settings.study(loaded.study.policy)
         key = Path(settings.value("key")).expanduser() if settings.value("key") else places.key
-        places = replace(places, key=key)
+        home, places = places, replace(places, key=key)
         signer = open_identity(places, passphrase)
         folder = state_folder(loaded.root, settings.value("state"))
         journal = open_writer(folder, signer, clock, passphrase=passphrase, durability=settings.value("durability"))
@@ -106,6 +106,7 @@ class Session:
                 refuse_lost(places.marks, journal.store.path)
             hide_from_git(folder)
             missing = carry_identity(journal, places, signer, clock, passphrase)
+            missing = missing or ("" if key == home.key else carry_operators(journal, home, signer.did))
             hive = journal.hive_of(problem_id(loaded.problem)) or journal.new_hive()
             views = open_views(journal, hive, loaded.problem, author=signer.did)
         except BaseException:

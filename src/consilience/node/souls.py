@@ -28,6 +28,7 @@ from consilience.identity.keystore import witness_path
 from consilience.journal.feed import Row, read_event
 from consilience.journal.journal import Journal
 from consilience.journal.kinds import kind_named
+from consilience.journal.queries import identity_hives
 from consilience.journal.reader import JournalReader
 from consilience.node.genesis import ensure_genesis, has_genesis, is_certified
 from consilience.node.places import UserPlaces
@@ -164,6 +165,37 @@ def carry_identity(journal: Journal, places: UserPlaces, identity: Identity, clo
             f"the change to the key in {places.key} cannot be told here: {missing or 'it has no event'}", hint=hint
         )
     return missing
+
+
+def operator_rows(places: UserPlaces, did: str) -> tuple[Row, ...]:
+    """Return what the soul beside the user's key has of those that certified an identity, in order of arrival.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    try:
+        reader = JournalReader.open(places.soul)
+    except NotFoundError:
+        return ()
+    try:
+        hives = [hive for hive in identity_hives(reader.store, (did,)) if hive != identity_hive(did)]
+        rows = [row for hive in hives for row in reader.store.rows(hive=hive)]
+        return tuple(sorted(rows, key=lambda row: row.position))
+    finally:
+        reader.close()
+
+
+def carry_operators(journal: Journal, places: UserPlaces, did: str) -> str:
+    """Let the events of an agent's or device's operators ride along in a study's journal: there, whose it is is known.
+
+    `places` are the user's with his own key, beside whose soul other keys of his are used. Returns what is missing in
+    words, "" where nothing is.
+    """
+    try:
+        rows = operator_rows(places, did)
+    except JournalError as error:
+        return _missing(places, error)
+    return carry(journal, SoulRows(rows=rows), ring_of(journal.store)) if rows else ""
 
 
 def is_complete(rows: Iterable[Row], key: Path) -> bool:

@@ -41,7 +41,7 @@ from consilience.node.kept_heads import kept_heads, own_feeds
 from consilience.node.places import UserPlaces
 from consilience.node.session import Session
 from consilience.node.settings import Settings
-from consilience.node.souls import read_soul
+from consilience.node.souls import operator_rows, read_soul
 from consilience.node.verifying import fresh_keys, fresh_ring
 from consilience.problems.results_tsv import read_result_table
 from consilience.trials.executors.folders import remove
@@ -250,13 +250,14 @@ def own_did(settings: Settings, places: UserPlaces, passphrase: str) -> str:
 
 
 def own_events(settings: Settings, places: UserPlaces, did: str) -> list[Event]:
-    """Return what the soul beside the user's key has of an identity: what a session would carry into a study.
+    """Return what is here of an identity and of its operators: what a session would carry into a study.
 
     Raises:
         JournalError: the soul cannot be read.
     """
     key = Path(settings.value("key")).expanduser() if settings.value("key") else places.key
-    return [read_event(row.payload, row.jws) for row in read_soul(replace(places, key=key), did)]
+    above = () if key == places.key else operator_rows(places, did)
+    return [read_event(row.payload, row.jws) for row in (*read_soul(replace(places, key=key), did), *above)]
 
 
 @contextmanager
