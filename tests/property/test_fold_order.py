@@ -29,7 +29,7 @@ def make_feeds(choices: list[tuple[int, bool, bool]]) -> list[Event]:
                 problem="p",
                 specification="",
                 policy=Policy(),
-                roles={},
+                roles={"runner": tuple(each.did for each in AUTHORS)},
                 supply="0",
                 witnesses=(AUTHORS[0].did,),
                 auditors=(),

@@ -34,7 +34,7 @@ class Hive:
                 problem="p",
                 specification="",
                 policy=Policy(),
-                roles={},
+                roles={"runner": (WORKER.did, *(each.did for each in WITNESSES))},
                 supply="0",
                 witnesses=tuple(each.did for each in WITNESSES[:witnesses]),
                 auditors=(),

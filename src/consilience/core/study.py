@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from msgspec import Struct
@@ -15,7 +16,14 @@ from msgspec import Struct
 from consilience.core.outcome import IsolationLevel
 
 ExecutionPolicy = Literal["auto", "fresh", "fork"]
+_AMOUNT = re.compile("-?[0-9]{1,30}")  # far beyond any budget, and short enough to be added up
 Autonomy = Literal["suggest", "sandbox", "auto", "portfolio"]
+
+
+def _check_money(amount: str | None) -> None:
+    """Refuse what is no amount when it is read, for folds add it up later."""
+    if amount is not None and not _AMOUNT.fullmatch(amount):
+        raise ValueError("an amount of money is a whole number in decimal digits, at most 30 of them")
 
 
 class Budget(Struct, frozen=True, kw_only=True):
@@ -27,6 +35,10 @@ class Budget(Struct, frozen=True, kw_only=True):
     tokens: int | None = None
     money_microusd: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse money that is no number."""
+        _check_money(self.money_microusd)
+
 
 class Spend(Struct, frozen=True, kw_only=True):
     """An amount reserved or spent, in the units of Budget."""
@@ -36,6 +48,10 @@ class Spend(Struct, frozen=True, kw_only=True):
     cpu_ms: int = 0
     tokens: int = 0
     money_microusd: str = "0"
+
+    def __post_init__(self) -> None:
+        """Refuse money that is no number."""
+        _check_money(self.money_microusd)
 
     def __add__(self, other: Spend) -> Spend:
         return self._combine(other, 1)

@@ -49,6 +49,11 @@ class KeyFile(Struct, frozen=True, kw_only=True):
     locked: bool
     document: dict[str, Any]
 
+    @property
+    def first_did(self) -> str:
+        """Whose key this is: the DID under which its events stand, for life; "" where only the open file tells."""
+        return self.author or self.did
+
 
 def describe(path: Path) -> KeyFile:
     """Read the public part of a key file.

@@ -3,7 +3,8 @@
 Rules:
     1. An event's epoch is the first by which two thirds of the witnesses cover it. Not covered yet: provisional.
     2. A witness covers a head only where the head lies before its own closing: nobody covers what he lacks.
-    3. A witness is a DID that the genesis names; what its certified devices and agents close is closed by it, once.
+    3. A witness is a DID that the genesis names; what devices and agents close that it certified for that
+       (`witness`) is closed by it, once.
     4. Pure, and monotone along causes: an event's epoch is never before that of what it builds on.
 
 Data flow: `epoch.closed` events -> here -> `journal.order`.

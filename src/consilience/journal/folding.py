@@ -24,6 +24,7 @@ from msgspec.structs import replace
 from consilience.core.events import Event
 from consilience.journal.disk_tables import DiskLists, DiskTable
 from consilience.journal.excision import NO_EXCISIONS, Excisions, excision_digest
+from consilience.journal.measured import as_measured
 from consilience.journal.progress import Progress
 from consilience.journal.standing import StandingFold
 from consilience.journal.table_file import StateDamagedError, TableFile
@@ -36,15 +37,19 @@ Views = Mapping[str, KeptView]
 
 
 class Key(Struct, frozen=True, kw_only=True):
-    """What a snapshot is of: a hive, folded by this code, with these events of identities before it."""
+    """What a snapshot is of: a hive, folded by this code, with these events of identities before it.
+
+    `metric` is the objective's: an outcome without it is a failed one to every view. "" asks for none.
+    """
 
     hive: str
     code: str
     identities: str = ""
+    metric: str = ""
     format: int = FORMAT
 
 
-class Head(Struct, frozen=True, kw_only=True):
+class SnapshotHead(Struct, frozen=True, kw_only=True):
     """What a snapshot says of itself.
 
     Attributes:
@@ -152,7 +157,7 @@ class Fold:
         if self.file is None:
             raise StateDamagedError("there is no file")
         cells = _read_cells(self.file)
-        head = _decode(cells.get(_HEAD, b""), Head)
+        head = _decode(cells.get(_HEAD, b""), SnapshotHead)
         if head.key != self.key or head.sizes != self._sizes():
             raise StateDamagedError("the snapshot is of something else, or rows are missing")
         if head.digest != excision_digest(head.excisions):
@@ -205,7 +210,7 @@ class Fold:
             self.unsaved += 1
         else:
             self.progress = self.progress.beside(event)
-        self.standing.apply(event)
+        self.standing.apply(as_measured(event, self.key.metric))
         self.complete = self.progress.events
 
     def _behind(self, excisions: Excisions) -> None:
@@ -225,9 +230,9 @@ class Fold:
             file.run_all("INSERT INTO cell VALUES (?,?,?)", rows)
         file.commit()
 
-    def _head(self) -> Head:
+    def _head(self) -> SnapshotHead:
         excisions = self.excisions
-        return Head(
+        return SnapshotHead(
             key=self.key,
             progress=self.progress,
             excisions=excisions,

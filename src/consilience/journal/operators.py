@@ -9,9 +9,10 @@ Data flow: identities' events in canonical order -> KeyFold -> `operators` -> wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
+from consilience.core.bodies_identity import Capability
 from consilience.core.events import Event
 
 OperatorOf = Callable[[str], str]
@@ -27,6 +28,12 @@ class KeyFold(Protocol):
     def operator_of(self, key: str) -> str:
         """Return whose device or agent a key is, "" for nobody's."""
 
+    def acts_for(self) -> Mapping[str, frozenset[str]]:
+        """Return by DID on whose behalf it may excise."""
+
+    def allows(self, key: str, capability: Capability) -> bool:
+        """Tell whether the certificate of somebody's device or agent gives it a capability."""
+
     def is_plain(self, author: str) -> bool:
         """Tell whether nothing but the author's first key was ever in force, unrevoked."""
 
@@ -41,12 +48,17 @@ KeyFolds = Callable[[], KeyFold]
 """Makes a fold that knows nothing yet."""
 
 
-def operators(keys: KeyFold | None) -> OperatorOf:
-    """Return the function that names a DID's operator; without a fold, each is its own."""
+def operators(keys: KeyFold | None, capability: Capability | None = None) -> OperatorOf:
+    """Return the function that names a DID's operator; without a fold, each is its own.
+
+    With a capability, only certificates that give it count: whom a DID may do that for.
+    """
 
     def operator_of(did: str) -> str:
         seen = {did}
         while keys is not None and (above := keys.operator_of(did)) and above not in seen:
+            if capability is not None and not keys.allows(did, capability):
+                break
             did = above
             seen.add(did)
         return did

@@ -4,8 +4,9 @@ Rules:
     1. Facts about identities come first; then order is (epoch, causal depth, author, feed, seq). Neither arrival nor
        any clock takes part.
     2. An event whose causes are not here waits. Causes in other hives hold nothing back once they are held there.
-    3. What no key in force signed, what its author's quarantine leaves out (`journal.quarantine`), and what rests on
-       either takes no part. The first is set aside before forks are looked for.
+    3. What no key in force signed, what its author's quarantine leaves out (`journal.quarantine`), what a stranger
+       says of the study (`journal.members`), and what rests on any of it takes no part. The first is set aside before
+       forks are looked for.
     4. Pure; O(n log n). One feed without other causes is in order already.
 
 Data flow: held events of one hive and of its identities -> `order_events` -> views.
@@ -21,11 +22,13 @@ from functools import lru_cache
 
 from msgspec import Struct
 
+from consilience.core.bodies import HiveFounded
 from consilience.core.events import Event, identity_hive
 from consilience.journal.causality import depths
 from consilience.journal.epochs import epochs
 from consilience.journal.kinds import BY_NAME, references
-from consilience.journal.operators import KeyFold, OperatorOf, operators
+from consilience.journal.members import members_of
+from consilience.journal.operators import KeyFold, operators
 from consilience.journal.quarantine import Proof, fork, left_out, rotations, spendings
 
 _hive_of = lru_cache(maxsize=4096)(identity_hive)
@@ -37,7 +40,8 @@ class Ordered(Struct, frozen=True, kw_only=True):
     Attributes:
         events: those that count, in canonical order, identities first.
         proofs: why authors are in quarantine, in order of author.
-        left_out: ids of what does not count because of that, or because no key in force signed it.
+        left_out: ids of what does not count because of that, because no key in force signed it, or because a
+            stranger says it.
         waiting: ids of events whose causes are not here.
     """
 
@@ -80,7 +84,7 @@ def order_events(
     given = _Either(_Either(about, void), elsewhere)
     if not proofs and not void and len(own) == 1 and _is_line(own[0], given):
         return Ordered(events=identities + own[0] if identities else own[0], waiting=waiting)
-    return _general(_Given(own, about, identities, given, void, operators(keys)), proofs, waiting)
+    return _general(_Given(own, about, identities, given, void, keys), proofs, waiting)
 
 
 def _void(keys: KeyFold | None, identities: Iterable[Event], feeds: Iterable[Sequence[Event]]) -> frozenset[str]:
@@ -106,8 +110,8 @@ class _Either:
 class _Given(Struct, frozen=True):
     """What the general order is made from.
 
-    The hive's feeds, its identities' events (held; in order), other causes, what no key in force signed, and who
-    operates whom.
+    The hive's feeds, its identities' events (held; in order), other causes, what no key in force signed, and the
+    fold of keys.
     """
 
     feeds: list[list[Event]]
@@ -115,7 +119,7 @@ class _Given(Struct, frozen=True):
     identities: list[Event]
     causes: _Either
     void: frozenset[str]
-    operator_of: OperatorOf
+    keys: KeyFold | None
 
 
 def _feeds(events: Iterable[Event]) -> list[list[Event]]:
@@ -128,11 +132,13 @@ def _feeds(events: Iterable[Event]) -> list[list[Event]]:
 
 
 def _is_line(feed: Sequence[Event], given: Container[str]) -> bool:
-    """Tell whether a feed is whole from 0 and builds on nothing but itself and what is given.
+    """Tell whether a feed is whole from the genesis on and builds on nothing but itself and what is given.
 
-    Epoch and depth never fall along one feed, so its seq alone is the order.
+    Epoch and depth never fall along one feed, so its seq alone is the order; its author is the hive's founder.
     """
     before = None
+    if not isinstance(feed[0].body, HiveFounded):
+        return False
     for seq, event in enumerate(feed):
         fields = event.fields
         if fields.seq != seq or fields.prev != before or not all(name in given for name in fields.after):
@@ -177,9 +183,9 @@ def _general(given: _Given, proofs: tuple[Proof, ...], waiting: frozenset[str]) 
     held = {event.id: event for feed in given.feeds for event in _linked(feed)}
     depth = depths(held, given.causes)
     everything = {**given.about, **held}
-    out = left_out(everything, proofs, held.values()) | given.void
+    out = left_out(everything, proofs, held.values()) | given.void | _strangers(held, given.keys)
     counted = {name: held[name] for name in depth if name not in out}
-    epoch = epochs(everything, depth, counted, given.operator_of)
+    epoch = epochs(everything, depth, counted, operators(given.keys, "witness"))
     provisional = max(epoch.values(), default=0) + 1
     ordered = sorted(counted.values(), key=lambda event: _place(event, epoch.get(event.id, provisional), depth))
     standing = _without_what_rests_on(ordered, out) if out else ordered
@@ -190,6 +196,12 @@ def _general(given: _Given, proofs: tuple[Proof, ...], waiting: frozenset[str]) 
         left_out=frozenset(out),
         waiting=waiting | (every - depth.keys()),
     )
+
+
+def _strangers(held: Mapping[str, Event], keys: KeyFold | None) -> set[str]:
+    """Return the ids of what those who are no members say of the study."""
+    members = members_of(held.values(), keys)
+    return {event.id for event in held.values() if not members.counts(event)}
 
 
 def _place(event: Event, epoch: int, depth: Mapping[str, int]) -> tuple[int, int, str, str, int, str]:

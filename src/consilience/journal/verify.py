@@ -14,12 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
+from consilience.core.bodies import HiveFounded
 from consilience.core.events import identity_hive
 from consilience.core.ports import Verifier
-from consilience.journal.checking import Fault, Passed
+from consilience.journal.checking import Fault, Passed, place
 from consilience.journal.device import Mark
 from consilience.journal.erasure import count_erased
 from consilience.journal.gathering import all_proofs
+from consilience.journal.kinds import kind_named
 from consilience.journal.operators import KeyFolds
 from consilience.journal.quarantine import Proof
 from consilience.journal.ranges import Plan, run_plan
@@ -77,7 +79,7 @@ def verify_store(
         joined.fault = Fault(what=f"the file is damaged: {checked.structure}")
     if joined.fault is not None:
         return VerifyReport(events=joined.events, feeds=0, blobs=0, authors=(), fault=joined.fault)
-    fault = checked.blobs.fault or _lost(store, joined, marks or {})
+    fault = checked.blobs.fault or _second_genesis(store) or _lost(store, joined, marks or {})
     fault = fault or next((Fault(what=what) for check in checks if (what := check(store))), None)
     authors = tuple(sorted({author for _, author, _ in joined.heads}))
     return VerifyReport(
@@ -95,6 +97,16 @@ def _early_ends(store: Store, marks: Mapping[str, Mark]) -> frozenset[str]:
     """Return the last events of feeds that end before their mark: somebody may have gone on from there."""
     tips = ((mark, store.feed_tip(mark.hive, feed)) for feed, mark in marks.items())
     return frozenset(tip[0] for mark, tip in tips if tip is not None and mark.seq > tip[1])
+
+
+def _second_genesis(store: Store) -> Fault | None:
+    """Find a hive that was founded twice: intake lets in one, so another was written into the file by other means."""
+    founded: set[str] = set()
+    for row in store.rows(kind=kind_named(HiveFounded)):
+        if row.hive in founded:
+            return place(row, "its hive has a genesis already")
+        founded.add(row.hive)
+    return None
 
 
 def _lost(store: Store, joined: Passed, marks: Mapping[str, Mark]) -> Fault | None:

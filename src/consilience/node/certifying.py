@@ -30,7 +30,7 @@ from consilience.identity.statements import certificate_statement, consent_state
 from consilience.journal.views.key_chain import certificate_fault, naming_fault
 from consilience.node.identities import OpenSoul
 from consilience.node.places import UserPlaces
-from consilience.node.rotation import own_heads
+from consilience.node.rotation import last_seqs
 
 Form = TypeVar("Form", bound=Struct)
 _LARGEST_BYTES = 65536  # a request has under a thousand
@@ -129,7 +129,7 @@ def revoke(soul: OpenSoul, key: str, reason: str, journals: tuple[Path, ...] = (
     if not known:
         raise NotFoundError(f"{key} is not a standing key of this identity", hint="`consilience id show` lists them")
     is_witness = any(each.purpose == "witness" for each in standing)
-    closes = {} if is_witness else own_heads(soul.places.marks, key, journals)
+    closes = {} if is_witness else last_seqs(soul.places.marks, key, journals)
     return soul.write(KeyRevoked(key=key, reason=one_capped_line(reason), closes=closes))
 
 

@@ -25,9 +25,10 @@ from consilience.journal.exchange import Item, items, lines, parts, read_lines
 from consilience.journal.feed import read_event
 from consilience.journal.gathering import all_proofs
 from consilience.journal.intake import Intake
-from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME
+from consilience.journal.journal import LOCK_NAME
 from consilience.journal.kinds import kind_named
 from consilience.journal.quarantine import Proof
+from consilience.journal.reader import JOURNAL_NAME
 from consilience.journal.store import Store
 from consilience.node.places import hide_from_git
 from consilience.node.verifying import fresh_keys, ring_of

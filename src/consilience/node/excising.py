@@ -96,7 +96,7 @@ def plan_excision(reader: StudyReader, name: str, reason: str, author: str) -> P
         raise ExcisionError(
             f"{_words(reader, target)} is excised already, by {found.event[:16]}", hint="--withdraw takes that back"
         )
-    if fault := authority_of(reader.events).fault(author, target):
+    if fault := authority_of(reader.events, reader.acts_for).fault(author, target):
         raise ExcisionError(f"{_words(reader, target)} cannot be excised: {fault}", hint=_may(author))
     body = ResultExcised(target=target.id, reason=_reason(reason))
     return Plan(body=body, preview=_preview(reader, body, target, author))
@@ -119,7 +119,7 @@ def plan_taking_back(reader: StudyReader, name: str, reason: str, author: str) -
         how = f"was taken back by {excision.taken_back[:16]}" if excision.taken_back else excision.refused
         raise ExcisionError(f"excision {excision.event[:16]} has no effect: {how}", hint="there is nothing to do")
     target = next(event for event in reader.events if event.id == excision.target)
-    if fault := taking_back_fault(excision, target.fields.author, author, authority_of(reader.events)):
+    if fault := taking_back_fault(excision, target.fields.author, author, authority_of(reader.events, reader.acts_for)):
         raise ExcisionError(f"excision {excision.event[:16]} cannot be taken back: {fault}", hint=_may(author))
     body = ExcisionWithdrawn(excision=excision.event, reason=_reason(reason))
     return Plan(body=body, preview=_preview(reader, body, target, author))

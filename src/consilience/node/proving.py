@@ -58,7 +58,7 @@ def find_event(store: Store, name: str) -> Row:
     if len(name) < _SHORTEST_PREFIX:
         hint = "`consilience why TRIAL` prints the ids behind a trial, `consilience log` all"
         raise NotFoundError(f"{name!r} is too short for an event's id: {_SHORTEST_PREFIX} digits at least", hint=hint)
-    rows = store.starting(name)
+    rows = store.rows_named(name, 2)
     if len(rows) != 1:
         what = f"{len(rows)} events begin with {name!r}" if rows else f"no event {name!r}"
         raise NotFoundError(what, hint="ids are in `consilience log`, and in `consilience why best`")

@@ -25,12 +25,13 @@ from consilience.core.ports import Clock, Signer
 from consilience.core.untrusted import one_capped_line
 from consilience.journal.erasure import ErasureView, erase_bytes, read_erasures
 from consilience.journal.feed import read_event
-from consilience.journal.journal import Journal, JournalReader
+from consilience.journal.journal import Journal
 from consilience.journal.kinds import kind_named
+from consilience.journal.reader import JournalReader
 from consilience.node.identities import open_identity
 from consilience.node.places import UserPlaces
-from consilience.node.secrets import redactor
 from consilience.node.settings import Settings
+from consilience.node.writing import open_writer
 from consilience.trials.executors.folders import remove
 
 DAY_MS = 86_400_000
@@ -143,8 +144,7 @@ def retain(state: Path, wish: Wish, signer: Signer, places: UserPlaces, clock: C
         LockedError: a run writes the journal.
         JournalError: the bytes could not be taken out; giving the command again completes it.
     """
-    journal = Journal.create(state, signer, clock)
-    journal.redactor = redactor()
+    journal = open_writer(state, signer, clock)
     try:
         found = plan(journal, wish, signer.did, clock.now_ms())
         tombstones = [event for hive in found.chosen for event in _bury(journal, places, found, hive, _rule(wish))]

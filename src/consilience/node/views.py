@@ -22,7 +22,8 @@ import consilience.core
 from consilience.core.events import Event
 from consilience.core.problem import Problem
 from consilience.journal.folding import Key, Views
-from consilience.journal.journal import JournalReader
+from consilience.journal.kept import kept_difference
+from consilience.journal.reader import JournalReader
 from consilience.journal.snapshots import FOLDER, Snapshot, Source, fold_of, fold_up_to, open_snapshot
 from consilience.journal.views.beliefs import BeliefsView
 from consilience.journal.views.budget import BudgetView
@@ -65,6 +66,14 @@ def replay_views(journal: JournalReader, hive: str, problem: Problem, to: int | 
     return _named(fold_up_to(_source(journal, hive, problem), to))
 
 
+def kept_fault(journal: JournalReader, hive: str, problem: Problem, made: StudyViews) -> str:
+    """Return "" when the kept snapshot shows what views folded from the first event show, else what does not."""
+    fold = made.snapshot.fold
+    source = replace(_source(journal, hive, problem), end=made.snapshot.end)
+    found = kept_difference(source, fold)
+    return f"the snapshot {source.path} shows another state of {found!r} than the events come to" if found else ""
+
+
 def supposed_views(journal: JournalReader, hive: str, problem: Problem, events: Sequence[Event]) -> StudyViews:
     """Return a study's views as these events make them, in canonical order; the journal may lack some of them."""
     return _named(fold_of(_source(journal, hive, problem), events))
@@ -96,7 +105,8 @@ def study_views(problem: Problem) -> Views:
 
 def _source(journal: JournalReader, hive: str, problem: Problem) -> Source:
     path = journal.store.path.parent / FOLDER / f"{hive}.db"
-    return Source(journal, Key(hive=hive, code=fold_code()), partial(study_views, problem), path)
+    key = Key(hive=hive, code=fold_code(), metric=problem.objective.metric)
+    return Source(journal, key, partial(study_views, problem), path)
 
 
 def _named(snapshot: Snapshot) -> StudyViews:

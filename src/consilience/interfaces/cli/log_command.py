@@ -90,8 +90,7 @@ def _follow(events: EventLog, choice: Choice, tail: int | None, *, as_json: bool
 
 def _own_did() -> str:
     stated = options.resolve_settings(None, {}).value("key")
-    file = describe(Path(stated).expanduser() if stated else options.places().key)
-    return file.author or file.did
+    return describe(Path(stated).expanduser() if stated else options.places().key).first_did
 
 
 def _event_data(place: int, event: Event, excisions: Excisions) -> dict[str, Any]:

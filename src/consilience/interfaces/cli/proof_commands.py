@@ -15,9 +15,9 @@ from consilience.interfaces.cli import options, secrets
 from consilience.interfaces.cli.output import emit, note, warn
 from consilience.interfaces.text import one_line
 from consilience.journal.checkpoints import Claim
-from consilience.journal.journal import JOURNAL_NAME
 from consilience.journal.notes import Cosignature, origin_of, read_note
 from consilience.journal.proofs import InclusionProof, ProofReport, write_proof
+from consilience.journal.reader import JOURNAL_NAME
 from consilience.journal.store import Store
 from consilience.node import checkpoints, proving, timestamps, witnessing
 from consilience.node.clock import SystemClock
@@ -125,13 +125,13 @@ def witness(request: str, log_key: str, as_json: bool) -> int:  # noqa: FBT001  
         own = own_witness(places, _key_file(), options.passphrase())
     asked = witnessing.read_request(_read(request))
     done = witnessing.witness(asked, places.witnessed, own.key, SystemClock(), log_key)
-    note(f"cosigned {done.origin}: size {done.size}, before {done.before}; with {own.key.did} of {own.operator}")
+    note(f"cosigned {done.origin}: size {done.size}, before {done.before}; with {own.key.did} of {own.identity.did}")
     if done.elsewhere:
         warn(f"the same key also speaks as {', '.join(done.elsewhere)}: ask its owner why it began another log")
     data = {
         **msgspec.structs.asdict(done),
         "key": own.key.did,
-        "operator": own.operator,
+        "operator": own.identity.did,
         "identity": as_signed(own.rows),
     }
     emit(data, lambda console: console.out(done.cosignature, end="", highlight=False), as_json=as_json)

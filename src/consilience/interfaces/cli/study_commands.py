@@ -10,7 +10,7 @@ import msgspec
 from rich.console import Console
 
 from consilience.core.bodies import ArtifactApplied
-from consilience.core.errors import EXIT_DONE
+from consilience.core.errors import EXIT_DONE, EXIT_VERIFICATION
 from consilience.core.untrusted import escape_json
 from consilience.interfaces.cli import options
 from consilience.interfaces.cli.output import emit
@@ -126,15 +126,21 @@ def export(destination: str, what: Literal["trials", "journal"] | None, folder: 
 )
 @options.with_study
 def replay(position: int | None, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
-    """Fold the journal again from event 0 and show the state it leads to."""
+    """Fold the journal again from event 0 and show the state it leads to.
+
+    Where a snapshot of the views is kept, it is compared: exit code 3 when it shows anything else.
+    """
     with options.open_reader(folder, state, position, replay=True) as reader:
         found, ranking = reports.summary(reader), reports.board(reader)
         count = reader.count
+        fault = reader.kept_fault() if position is None else ""
 
     def show_state(console: Console) -> None:
         console.print(f"state after {count} events from event 0:")
         show_summary(console, found, "")
         show_board(console, ranking, 5)
+        if fault:
+            console.print(f"NOT THE SAME: {one_line(fault, 0)}; `consilience compact` removes it", soft_wrap=True)
 
-    emit({"summary": found, "board": ranking}, show_state, as_json=as_json)
-    return EXIT_DONE
+    emit({"summary": found, "board": ranking, "snapshot_fault": fault}, show_state, as_json=as_json)
+    return EXIT_VERIFICATION if fault else EXIT_DONE

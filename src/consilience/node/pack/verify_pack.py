@@ -115,6 +115,7 @@ class Keys:
         self.spans: dict[str, list[dict[str, Any]]] = {}
         self.revoked: dict[str, dict[str, int]] = {}
         self.witnesses: set[str] = set()
+        self.certified: set[tuple[str, str]] = set()
         for event in events:
             if sha256(b"consilience identity " + event["author"].encode())[:32] == event["hive"]:
                 self._take(event, event["kind"], event["body"])
@@ -124,11 +125,13 @@ class Keys:
             self.spans.setdefault(event["author"], [self._span(event, event["key"])])
         elif kind == "key.rotated":
             self._rotate(event)
-        elif kind == "key.revoked":
+        elif kind == "key.revoked" and (event["author"], body["key"]) in self.certified | {(body["key"],) * 2}:
             own = {event["feed"]: event["seq"]} if body["key"] == event["author"] else {}
             self.revoked.setdefault(body["key"], {**body["closes"], **own})
-        elif kind == "key.certified" and body["purpose"] == "witness":
-            self.witnesses.add(body["key"])
+        elif kind == "key.certified":
+            self.certified.add((event["author"], body["key"]))
+            if body["purpose"] == "witness":
+                self.witnesses.add(body["key"])
 
     def _span(self, event: dict[str, Any], key: str) -> dict[str, Any]:
         return {"event": event["id"], "key": key, "closes": None, "promise": event["body"]["next_key"]}
