@@ -341,7 +341,7 @@ CASES: dict[str, tuple[Prepare, int, str]] = {
         EXIT_VERIFICATION,
         "nothing was copied",
     ),
-    "journal cut off": (then("run", "valley", before=cut_off), EXIT_VERIFICATION, "malformed"),
+    "journal cut off": (then("run", "valley", before=cut_off), EXIT_VERIFICATION, "cut off"),
     "key that is a folder": (flags("--key", "."), EXIT_ENVIRONMENT, "not a file"),
     "key that is empty": (file_of("k", b"", "run", "valley", "--key", "k"), EXIT_ENVIRONMENT, "key file"),
     "user file that is no TOML": (user_file(b"= nonsense"), EXIT_USAGE, "config.toml"),

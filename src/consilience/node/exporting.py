@@ -56,7 +56,9 @@ def export(reader: StudyReader, destination: Path) -> int:
         temporary.write_bytes(data)
         temporary.replace(destination)
     except OSError as error:
-        raise ConsilienceError(f"cannot write {destination}: {error}", hint="name a writable place") from error
+        raise ConsilienceError(
+            f"cannot write {destination}: {error.strerror or error}", hint="name a writable place"
+        ) from error
     return rows
 
 

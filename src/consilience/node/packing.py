@@ -88,7 +88,9 @@ def write_pack(reader: StudyReader, destination: Path) -> int:
             destination.rmdir()
         temporary.rename(destination)
     except OSError as error:
-        raise ConsilienceError(f"cannot write {destination}: {error}", hint="name a writable place") from error
+        raise ConsilienceError(
+            f"cannot write {destination}: {error.strerror or error}", hint="name a writable place"
+        ) from error
     finally:
         remove(temporary)
     return events

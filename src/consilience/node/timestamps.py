@@ -110,7 +110,7 @@ def _post(url: str, body: bytes) -> bytes:
             data: bytes = reply.read(LARGEST_RESPONSE + 1)
     except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
         raise EnvironmentLacksError(
-            f"no answer from {url}: {error}", hint="check the address and the network"
+            f"no answer from {url}: {getattr(error, 'reason', error)}", hint="check the address and the network"
         ) from error
     if len(data) > LARGEST_RESPONSE:
         raise ProofError(f"{url} answered with more than {LARGEST_RESPONSE} bytes", hint="that is no authority")

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from consilience.core.artifact import Artifact
 from consilience.core.bodies import RecordImported, TrialCancelled
-from consilience.core.errors import DamagedError, JournalError, NotFoundError, UsageError
+from consilience.core.errors import ConsilienceError, DamagedError, JournalError, NotFoundError, UsageError
 from consilience.core.events import Event
 from consilience.core.ports import LoadedProblem
 from consilience.core.problem import Direction, EvaluatorSpec, Objective, Problem, Surface
@@ -96,11 +96,14 @@ def backup(state: Path, destination: Path) -> int:
 
     Raises:
         UsageError: the destination exists.
+        ConsilienceError: its folder does not.
         JournalError: it cannot be written.
         DamagedError: the journal's file is not sound; a copy of it would be no backup.
     """
     if destination.exists():
         raise UsageError(f"{destination} exists already", hint="name a new file")
+    if not destination.absolute().parent.is_dir():
+        raise ConsilienceError(f"cannot write {destination}: its folder does not exist", hint="name a writable place")
     store = Store.open(state / JOURNAL_NAME)
     try:
         for fault in store.structure_faults():

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from consilience.core.errors import EXIT_DONE, NotFoundError, UsageError
-from consilience.interfaces.cli import options
+from consilience.interfaces.cli import options, secrets
 from consilience.interfaces.cli.output import emit, note, warn
 from consilience.interfaces.text import one_line
 from consilience.journal.checkpoints import Claim
@@ -121,7 +121,8 @@ def _checkpoint_data(log: LogWriter, claim: Claim, text: str, added: tuple[Cosig
 def witness(request: str, log_key: str, as_json: bool) -> int:  # noqa: FBT001  click's
     """Cosign a peer's checkpoint (- for stdin) if it continues what was cosigned before; else exit code 3."""
     places = options.places()
-    own = own_witness(places, _key_file(), options.passphrase())
+    with secrets.telling_of_new_keys(_key_file()):
+        own = own_witness(places, _key_file(), options.passphrase())
     asked = witnessing.read_request(_read(request))
     done = witnessing.witness(asked, places.witnessed, own.key, SystemClock(), log_key)
     note(f"cosigned {done.origin}: size {done.size}, before {done.before}; with {own.key.did} of {own.identity.did}")

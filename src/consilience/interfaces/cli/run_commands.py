@@ -15,7 +15,7 @@ from rich.console import Console
 from consilience.core.errors import EXIT_DONE, EXIT_ENVIRONMENT, EXIT_INTERRUPTED, UsageError
 from consilience.core.problem import problem_id
 from consilience.domains.catalogue import builtin_names, copy_builtin
-from consilience.interfaces.cli import options
+from consilience.interfaces.cli import options, secrets
 from consilience.interfaces.cli.live import choose_face
 from consilience.interfaces.cli.output import emit, note, print_json, table, warn
 from consilience.interfaces.cli.showing import show_summary
@@ -57,7 +57,10 @@ def run(folder: str, evaluator: str | None, unsafe: bool, quiet: bool, as_json: 
     layout = options.take_layout(flags)
     loaded = options.load(_folder(folder, evaluator), layout)
     settings = options.resolve_settings(loaded, flags)
-    with Run.open(loaded, settings, options.places(), unsafe=unsafe, passphrase=options.passphrase()) as work:
+    with (
+        secrets.telling_of_new_keys(secrets.places_of(flags).key, quiet=quiet),
+        Run.open(loaded, settings, options.places(), unsafe=unsafe, passphrase=options.passphrase()) as work,
+    ):
         if work.session.missing:
             warn(work.session.missing)
         _import_results(work, loaded.root)

@@ -8,7 +8,8 @@ Rules:
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +18,9 @@ from msgspec.structs import replace
 
 from consilience.core.errors import ConsilienceError, UsageError
 from consilience.identity.key_files import describe
+from consilience.identity.keystore import next_path
 from consilience.interfaces.cli import options
+from consilience.interfaces.cli.output import note
 from consilience.node.places import UserPlaces
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -55,6 +58,16 @@ def places_of(flags: Mapping[str, Any]) -> UserPlaces:
     found = options.places()
     named = options.resolve_settings(None, {"key": flags.get("key")}).value("key")
     return replace(found, key=Path(named).expanduser()) if named else found
+
+
+@contextmanager
+def telling_of_new_keys(key: Path, *, quiet: bool = False) -> Iterator[None]:
+    """Say where the promised key lies when a command has made the first ones: it protects nobody beside `key.json`."""
+    made = not key.exists()
+    yield
+    kept = next_path(key)
+    if made and not quiet and kept.exists():
+        note(f"your first key is {key}; move {kept} elsewhere, best offline: it takes over if the first is stolen")
 
 
 def passphrase_for(file: Path, flags: Mapping[str, Any]) -> str:
