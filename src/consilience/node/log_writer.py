@@ -31,7 +31,7 @@ from consilience.node.genesis import ensure_genesis
 from consilience.node.identity_events import certified_in
 from consilience.node.places import UserPlaces
 from consilience.node.souls import identity_rows
-from consilience.node.verifying import ring_of
+from consilience.node.verifying import refuse_retired, ring_of
 
 _REVOKED = "move its file (beside the key, `witness.json`) away: the next checkpoint makes and certifies a new one"
 
@@ -69,8 +69,10 @@ def open_log(state: Path, places: UserPlaces, key: Path, passphrase: str) -> Ite
     if not (state / JOURNAL_NAME).exists():
         raise NotFoundError(f"no journal in {state}", hint="`consilience run` makes one")
     own = own_witness(places, key, passphrase)
-    journal = Journal.create(state, load(key, passphrase), SystemClock())
+    identity = load(key, passphrase)
+    journal = Journal.create(state, identity, SystemClock())
     try:
+        refuse_retired(journal.store, identity.did, identity.key_did)
         hive = next(iter(journal.hives()), None)
         if hive is None:
             raise NotFoundError(f"no study in the journal in {state}", hint="`consilience run` begins one")

@@ -31,7 +31,7 @@ from consilience.journal.journal import Journal, JournalReader
 from consilience.journal.kinds import kind_named
 from consilience.node.genesis import ensure_genesis
 from consilience.node.places import UserPlaces
-from consilience.node.verifying import ring_of
+from consilience.node.verifying import refuse_retired, ring_of
 
 Begin = Callable[[Journal], None]
 """Writes what the identity's hive lacks at its start; nothing where it is complete."""
@@ -137,7 +137,8 @@ def carry_identity(journal: Journal, places: UserPlaces, identity: Identity, clo
     Returns what is missing in words, "" where nothing is.
 
     Raises:
-        IdentityError: the key in force is a later one, and nothing in the study's journal would tell how it came to be.
+        IdentityError: the study's journal knows that the key was retired or revoked; or the key is a later one, and
+            nothing in that journal would tell how it came to be.
     """
     key = places.key
 
@@ -151,6 +152,7 @@ def carry_identity(journal: Journal, places: UserPlaces, identity: Identity, clo
         raise IdentityError(
             f"the change to the key in {key} cannot be told here: {missing or 'it has no event'}", hint=hint
         )
+    refuse_retired(journal.store, identity.did, identity.key_did)
     return missing
 
 
