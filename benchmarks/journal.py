@@ -43,16 +43,15 @@ from consilience.core.canonical import canonical_bytes
 from consilience.identity.did import decode_did
 from consilience.identity.keys import EnvelopeVerifier
 from consilience.journal.feed import Row
-from consilience.journal.journal import JOURNAL_NAME
+from consilience.journal.reader import JOURNAL_NAME
 from consilience.journal.store import Store
 from consilience.journal.verify import verify_store
+from journal_bars import APPENDS, FLAT, VERIFYING, Bar, show_bars, told
 from journal_events import GROUP, build_journal, identity_of
 
 SEED = 4
 BARE_EVENTS = 10_000  # of the journal, for the bare rows
 ROUNDS = 3
-APPEND_BAR = 8_000  # signed appends per second on one core
-VERIFY_BAR = 0.6  # of the bare signature check, per core
 LENGTHS = {"smoke": (1_000, 4_000), "usual": (10_000, 100_000), "long": (10_000, 100_000, 1_000_000)}
 EVENTS = {"smoke": 4_000, "usual": 100_000, "long": 100_000}
 
@@ -209,8 +208,22 @@ def show(report: dict[str, object], rates: dict[str, list[float]], peaks: list[d
     for each in peaks:
         figures = f"{each['append_mb']:>11.0f}{each['verify_mb']:>11.0f}"
         print(f"{each['events']:<12}{figures}{each['append_rate']:>10.0f}{each['verify_rate']:>10.0f}")
+    show_bars(bars(rates, peaks))
+
+
+def bars(rates: dict[str, list[float]], peaks: list[dict[str, float]]) -> list[Bar]:
+    """Return the figures that have a bar."""
+    medians = {row: statistics.median(values) for row, values in rates.items()}
     share = medians["verify, 1 job"] / medians["check"]
-    print(f"append {medians['append']:.0f}/s, bar {APPEND_BAR}; verify {share:.2f} of the bare check, bar {VERIFY_BAR}")
+    found = [
+        Bar("signed appends per second", medians["append"], APPENDS, least=True),
+        Bar("verification per core, of the bare signature check", share, VERIFYING, least=True),
+    ]
+    first, last = peaks[0], peaks[-1]
+    for work in ("append", "verify"):
+        growth = last[f"{work}_mb"] / first[f"{work}_mb"]
+        found.append(Bar(f"memory of {work}, {last['events']:,} over {first['events']:,} events", growth, FLAT))
+    return found
 
 
 ALL_CORES = os.sched_getaffinity(0)
@@ -245,7 +258,7 @@ def main() -> None:
         "load": f"{os.getloadavg()[0]:.1f}",
     }
     if options.json:
-        print(json.dumps({**report, "rates": rates, "memory": peaks}))
+        print(json.dumps({**report, "rates": rates, "memory": peaks, "bars": told(bars(rates, peaks))}))
         return
     show(report, rates, peaks)
 

@@ -32,6 +32,7 @@ from consilience.journal.journal import Journal
 from consilience.node.reading import StudyReader
 from consilience.node.views import open_views
 from consilience.testing.clocks import ManualClock
+from journal_bars import FLAT, FOLDING_MS, OPENING_SECONDS, Bar, show_bars, told
 from journal_events import PROBLEM, StudyWriter, build_journal, identity_of
 
 MORE = 2_000  # events that are folded one at a time
@@ -154,6 +155,24 @@ def show(rows: list[dict[str, Any]]) -> None:
             figures = "".join(f"{found[key]:>9.3f}" for key in ("p50_ms", "p99_ms", "cpu_p50_ms", "cpu_p99_ms"))
             print(f"{row['events']:>9}{'':<3}{name:<22}{figures}")
         print(f"{'':<12}longest save of the snapshot: {row['session']['save_ms']:.0f} ms")
+    show_bars(bars(rows))
+
+
+def bars(rows: list[dict[str, Any]]) -> list[Bar]:
+    """Return the figures that have a bar; of a fold the CPU time, for other processes' turns are not the fold's."""
+    first, last = rows[0], rows[-1]
+    length = f"{last['events']:,} events"
+    found = [
+        Bar(f"seconds to open a reader with a snapshot, {length}", last["reader"]["seconds"], OPENING_SECONDS),
+        Bar(f"seconds to open a session, {length}", last["session"]["seconds"], OPENING_SECONDS),
+    ]
+    for row in rows:
+        folding = row["session"]["folds"]["all"]["cpu_p50_ms"]
+        found.append(Bar(f"ms to fold an event into every view, {row['events']:,} events", folding, FOLDING_MS))
+    for way, key, what in (("none", "peak_mb", "folding all"), ("session", "opened_mb", "a session that was opened")):
+        growth = last[way][key] / first[way][key]
+        found.append(Bar(f"memory of {what}, {last['events']:,} over {first['events']:,}", growth, FLAT))
+    return found
 
 
 def main() -> None:
@@ -170,7 +189,7 @@ def main() -> None:
     lengths = [10_000, 30_000] if options.smoke else options.events
     rows = [measure(events) for events in lengths]
     if options.json:
-        print(json.dumps(rows))
+        print(json.dumps({"rows": rows, "bars": told(bars(rows))}))
     else:
         show(rows)
 

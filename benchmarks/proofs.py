@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from consilience.journal.heads import CheckedTree, Head
+from consilience.journal.heads import CheckedTree, TreeHead
 from consilience.journal.merkle import inclusion_holds, inclusion_path, leaf_hash, tree_root
 from consilience.journal.tiles import TILES_NAME, TileTree
 
@@ -69,8 +69,8 @@ def measure(size: int, folder: Path, proofs: int) -> dict[str, float]:
     build = time.process_time() - opened
     tree = CheckedTree(events, tiles)
     cold = seconds(lambda: tree.head(size))
-    head = Head(size=size, root=tree_root(size, tiles))
-    before = Head(size=size - SINCE, root=tree_root(size - SINCE, tiles))
+    head = TreeHead(size=size, root=tree_root(size, tiles))
+    before = TreeHead(size=size - SINCE, root=tree_root(size - SINCE, tiles))
     tiles.close()
     reopened = time.process_time()
     tiles = TileTree.open(events, folder)
@@ -81,7 +81,7 @@ def measure(size: int, folder: Path, proofs: int) -> dict[str, float]:
     sizes = [chance.randrange(1, size) for _ in range(proofs // 10)]
     inclusion = seconds(lambda: [tree.inclusion(index, head) for index in places])
     recent = seconds(lambda: [tree.inclusion(size - 1 - index % SINCE, head) for index in places])
-    firsts = [Head(size=first, root=tree_root(first, tiles)) for first in sizes]
+    firsts = [TreeHead(size=first, root=tree_root(first, tiles)) for first in sizes]
     consistency = seconds(lambda: [tree.consistency(first, head) for first in firsts])
     path, leaf = inclusion_path(7, size, tiles), leaf_hash(bytes.fromhex(next(iter(events.ids(7, 8)))))
     checks = seconds(lambda: [inclusion_holds(leaf, 7, size, path, head.root) for _ in range(proofs)])

@@ -8,7 +8,7 @@ from conftest import EVALUATOR, PROBLEM, Machine
 
 from consilience.core.errors import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, EXIT_VERIFICATION
 from consilience.interfaces.cli.main import main
-from consilience.journal.journal import JOURNAL_NAME
+from consilience.journal.reader import JOURNAL_NAME
 
 Prepare = Callable[[Machine], list[str]]
 

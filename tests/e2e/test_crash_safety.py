@@ -17,7 +17,7 @@ from study_dumps import folded, views
 from consilience.core.bodies import TrialFinished
 from consilience.core.problem import problem_id
 from consilience.interfaces.cli import options
-from consilience.journal.journal import JournalReader
+from consilience.journal.reader import JournalReader
 from consilience.journal.views.trials import TrialRow
 from consilience.node.reading import StudyReader
 from consilience.node.running import Run

@@ -13,7 +13,7 @@ from study_dumps import MEASURED, folded, stop_after, story, views
 
 from consilience.core.events import Event
 from consilience.interfaces.cli import options
-from consilience.journal.journal import JournalReader
+from consilience.journal.reader import JournalReader
 from consilience.node.reading import StudyReader
 from consilience.node.reports import board, summary
 from consilience.node.running import Run

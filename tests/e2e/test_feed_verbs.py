@@ -150,3 +150,31 @@ def test_trials_and_journals_are_told_apart_by_name_or_flag(studied: Shell) -> N
     code, _, err = studied("import", "trials.jsonl", "-p", "valley")
     assert code == 3
     assert "line 1 is not of a journal" in err
+
+
+def test_a_file_that_is_no_log_begins_no_study(shell: Shell) -> None:
+    folder = shell.machine.problem()
+    code, _, err = shell("import", str(folder / "problem.toml"), "-p", "valley")
+    assert code == 2
+    assert "expected commit" in err
+    assert not (folder / ".consilience").exists()
+
+
+def test_a_study_that_is_kept_beside_the_own_one_is_told(studied: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    studied.data("export", "journal.jsonl", "-p", "valley")
+    other = Machine(studied.machine.home / "other")
+    other.home.mkdir()
+    for name, value in other.environment.items():
+        monkeypatch.setenv(name, value)
+    folder = other.problem()
+    assert studied("run", str(folder), "--trials", "6", "-q")[0] == 0
+    code, _, err = studied("import", "journal.jsonl", "-p", str(folder))
+    assert code == 0
+    assert "is kept and not shown" in err
+    assert studied.data("import", "journal.jsonl", "-p", str(folder))["beside"]
+
+
+def test_a_log_without_a_match_says_so(studied: Shell) -> None:
+    code, out, err = studied("log", "-p", "valley", "--kind", "nothing.like")
+    assert (code, out) == (0, "")
+    assert "no event is like that" in err

@@ -216,7 +216,7 @@ def test_an_agent_is_certified_used_and_revoked(shell: Shell, machine: Machine) 
     assert [(each["key"], bool(each["revoked"])) for each in shown if each["purpose"] == "agent"] == [
         (made["key"], True)
     ]
-    assert shell("id", "revoke", made["key"])[0] == 4
+    assert shell("id", "revoke", made["key"])[0] == 2
     assert shell("id", "certify")[0] == 2
     assert shell("id", "revoke")[0] == 2
     assert operator == shell.data("id", "show")["did"]

@@ -217,3 +217,19 @@ def test_a_time_stamp_travels_with_the_proof(ada: Home, eve: Home, tmp_path: Pat
     assert "by an authority under your root" in eve.out("verify-proof", str(proof), "--tsa-root", str(root))
     assert "who stamped it" in eve.out("verify-proof", str(proof))
     assert eve("verify-proof", str(proof), "--tsa-root", str(other))[0] == 3
+
+
+def test_a_written_proof_is_not_printed_as_well_and_short_names_are_told(ada: Home, eve: Home, tmp_path: Path) -> None:
+    proof = str(tmp_path / "proof.json")
+    code, out, err = ada("prove", verdict(ada), "-p", "valley", "--out", proof)
+    assert (code, out) == (0, f"written to {proof}\n")
+    assert f"consilience verify-proof {proof}" in err
+    code, _, err = eve("verify-proof", proof, "--tsa-root", "nowhere.pem")
+    assert code == 2
+    assert "cannot read nowhere.pem" in err
+    code, _, err = ada("prove", "3", "-p", "valley")
+    assert code == 2
+    assert "too short" in err
+    code, _, err = ada("checkpoint", "-p", "valley", "--since", "0", "--out", str(tmp_path / "request"))
+    assert code == 0
+    assert f"consilience witness {tmp_path / 'request'} --key {log_key(ada)}" in err

@@ -10,7 +10,7 @@ from consilience.core.bodies_journal import ResultExcised
 from consilience.core.errors import EXIT_USAGE, EXIT_VERIFICATION
 from consilience.core.problem import evaluator_digest
 from consilience.interfaces.cli import options
-from consilience.journal.journal import JournalReader
+from consilience.journal.reader import JournalReader
 from consilience.node.upkeep import open_session
 
 

@@ -35,8 +35,6 @@ SHOWS_NO_VIEW = {
     "witness": "another's checkpoint",
     "prove": "one event, which is named on the command line",
     "verify-proof": "a file",
-    "id": "keys; `soul` has the events behind them (test_soul_verb)",
-    "soul": "an identity, in all of its journals (test_soul_verb)",
     "trial": "ad-hoc trials are no events; its `holdout` names one (test_holdout_queries)",
 }
 ID = re.compile(r"[0-9a-f]{64}")
@@ -68,6 +66,22 @@ def ids(value: Any) -> Iterator[str]:
             yield from ids(item)
 
 
+def bare(value: Any, path: str = "", *, named: bool = False) -> Iterator[str]:
+    """Yield the places of numbers beside which, and above which, no event is named."""
+    if isinstance(value, dict):
+        named = named or any(
+            (key in KEYS_OF_IDS or key.endswith("_event")) and ID.search(json.dumps(item))
+            for key, item in value.items()
+        )
+        for key, item in value.items():
+            yield from bare(item, f"{path}.{key}", named=named)
+    elif isinstance(value, list):
+        for item in value:
+            yield from bare(item, f"{path}[]", named=named)
+    elif isinstance(value, int | float) and not isinstance(value, bool) and not named:
+        yield path
+
+
 def promoted(shell: Shell, folder: str) -> list[dict[str, Any]]:
     rows = next(iter(shell.data("board", "-p", folder)["rankings"].values()))
     return [row for row in sorted(rows, key=lambda row: row["trial"]) if row["verdict"] == "promoted"]
@@ -89,6 +103,8 @@ def test_every_command_that_shows_a_view_names_the_events_behind_it(
         "why": ("why", "best", "-p", folder),
         "excise": ("excise", trial, "-p", folder, "--reason", "a test", "--dry-run"),
         "apply": ("apply", "-p", folder),
+        "soul": ("soul", "-p", folder),
+        "id": ("id", "show"),
     }
     assert asked.keys() | SHOWS_NO_VIEW.keys() == set(COMMANDS), "say of each command whether it shows a view"
     for name, arguments in asked.items():
@@ -98,6 +114,8 @@ def test_every_command_that_shows_a_view_names_the_events_behind_it(
         found = set(ids(shown))
         assert found, name
         assert found <= events(shell, folder).keys(), name
+        data = shown.get("data", {**shown, "v": "", "exit_code": ""})  # a run tells line by line
+        assert not list(bare(data)), name
 
 
 def test_every_figure_of_board_summary_and_trial_has_its_events(shell: Shell) -> None:
@@ -219,7 +237,7 @@ def test_one_trial_of_the_baseline_is_measured_again(shell: Shell) -> None:
 
 
 REFUSED = (
-    (("5", "--reason", ""), 1, "needs a reason"),
+    (("5", "--reason", ""), 2, "needs a reason"),
     (("999", "--reason", "x"), 2, "nothing is called '999'"),
     (("--reason", "x"), 2, "give either EVENT or --withdraw"),
     (("5", "--withdraw", "abcd", "--reason", "x"), 2, "give either EVENT or --withdraw"),

@@ -22,6 +22,7 @@ PROMISED = {
         "without it: True. The same board as before: True.",
         "signature and link holds",
     ),
+    "08_prove_a_result.py": ("holds: cosigned at", "not checked: when", "eve$ consilience verify-proof changed.json"),
     "00_minimal.py": ("the incumbent:",),
 }
 SCRIPTS = [*sorted((ROOT / "docs" / "tutorials").glob("*.py")), *sorted((ROOT / "examples").glob("*.py"))]

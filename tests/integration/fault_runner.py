@@ -25,7 +25,8 @@ from consilience.core.bodies import PhaseSwitched
 from consilience.core.errors import ConsilienceError, NotFoundError
 from consilience.identity.keys import EnvelopeVerifier, Identity
 from consilience.journal.device import read_marks
-from consilience.journal.journal import JOURNAL_NAME, Journal
+from consilience.journal.journal import Journal
+from consilience.journal.reader import JOURNAL_NAME
 from consilience.journal.store import Store
 from consilience.journal.verify import verify_store
 from consilience.testing.clocks import ManualClock

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from consilience.core.artifact import Artifact, ArtifactFile, artifact_bytes, artifact_id
-from consilience.core.bodies import CandidateProposed, HiveFounded, StudyConfigured, TrialFinished, TrialStarted
+from consilience.core.bodies import HiveFounded, StudyConfigured, TrialFinished, TrialStarted
 from consilience.core.canonical import canonical_bytes, sha256_hex
-from consilience.core.hypothesis import Hypothesis
 from consilience.core.outcome import Isolation, Resources
 from consilience.core.problem import EvaluatorSpec, FileDigest, Objective, Problem, Surface, problem_id
 from consilience.core.study import Budget, Policy, Spend, StudySettings
@@ -14,6 +13,7 @@ from consilience.identity.keys import Identity
 from consilience.journal.journal import Journal
 from consilience.node.places import UserPlaces
 from consilience.node.retention import DAY_MS
+from consilience.testing.candidates import plain_candidate
 
 NOW = 1_800_000_000_000
 EVALUATOR = b"def evaluate(candidate, seed):\n    return {'m': 1.0}\n"
@@ -113,19 +113,7 @@ class KeptStudy:
         journal.append(StudyConfigured(version=1, settings=StudySettings(budget=Budget(trials=9), policy=policy)))
         journal.put(artifact_bytes(ARTIFACT))
         self.environment = journal.put(b'{"python":"3"}')
-        self.proposed = journal.append(
-            CandidateProposed(
-                candidate=artifact_id(ARTIFACT),
-                parents=(),
-                hypothesis=Hypothesis(operator="baseline", target="", change="", reason="as given"),
-                phase="explore",
-                normal_form="n",
-                novelty=None,
-                repeats=0,
-                space="",
-                coordinates=(),
-            )
-        ).id
+        self.proposed = journal.append(plain_candidate(artifact_id(ARTIFACT), normal_form="n")).id
 
 
 class Writing:

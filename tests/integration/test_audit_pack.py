@@ -29,8 +29,8 @@ from consilience.identity.did import decode_did
 from consilience.identity.keys import Identity
 from consilience.journal.erasure import erase_bytes
 from consilience.journal.feed import FeedHead, Row, next_payload
-from consilience.journal.journal import JOURNAL_NAME, JournalReader
 from consilience.journal.kinds import KINDS
+from consilience.journal.reader import JOURNAL_NAME, JournalReader
 from consilience.journal.store import Store
 from consilience.node.pack import verify_pack
 from consilience.node.packing import write_pack

@@ -70,7 +70,9 @@ def test_journal_views_smoke() -> None:
     line = [sys.executable, ROOT / "benchmarks" / "journal_views.py", "--events", "6000", "--json"]
     done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
-    (report,) = json.loads(done.stdout)
+    told = json.loads(done.stdout)
+    (report,) = told["rows"]
+    assert [each["what"] for each in told["bars"] if not each["met"]] == []
     assert report["none"]["found"][0] == 6000
     assert report["reader"]["seconds"] < report["none"]["seconds"]
     assert report["session"]["folds"]["all"]["cpu_p50_ms"] < 1

@@ -20,9 +20,10 @@ from consilience.identity.keys import EnvelopeVerifier, Identity
 from consilience.identity.keystore import load, load_or_create
 from consilience.identity.witness_keys import WitnessVerifier
 from consilience.journal.checkpoints import checkpoint_fault, own_claims, read_claims
-from consilience.journal.journal import JOURNAL_NAME, Journal, JournalReader
+from consilience.journal.journal import Journal
 from consilience.journal.notes import log_fault, read_checkpoint, read_note
 from consilience.journal.proofs import read_proof, write_proof
+from consilience.journal.reader import JOURNAL_NAME, JournalReader
 from consilience.journal.store import Store
 from consilience.node import proving, upkeep
 from consilience.node.checkpoints import add_cosignatures, sign_head, witness_request
@@ -46,12 +47,12 @@ def places(home: Path) -> UserPlaces:
     return UserPlaces(key=home / "key.json", marks=home / "state" / "feeds", settings=home / "s", cache=home / "c")
 
 
-def write(home: Path, folder: Path, count: int) -> None:
+def write(home: Path, folder: Path, count: int, hive: str = HIVE) -> None:
     """Append events to a study's journal, founding it first."""
     journal = Journal.create(folder, load_or_create(home / "key.json"), SystemClock())
     try:
-        new = journal.hive_of("problem") is None
-        journal.enter(HIVE, places(home).marks)
+        new = hive not in journal.hives()
+        journal.enter(hive, places(home).marks)
         if new:
             specification = journal.put(canonical_bytes(PROBLEM))
             founded = HiveFounded(
@@ -184,7 +185,7 @@ def test_a_checkpoint_of_another_log_says_nothing_about_this_one(signed: Path, t
     rows = list(reader.store.rows())
     reader.close()
     other = tmp_path / "elsewhere"
-    write(other, other / "study", 3)
+    write(other, other / "study", 3, "e" * 32)
     journal = Journal.create(other / "study", load(other / "key.json"), SystemClock())
     journal.take(rows, EnvelopeVerifier())
     journal.commit()

@@ -8,12 +8,12 @@ from consilience.core.bodies import CandidateProposed, HiveFounded
 from consilience.core.bodies_journal import ExcisionWithdrawn, ResultExcised
 from consilience.core.canonical import sha256_hex
 from consilience.core.events import Event
-from consilience.core.hypothesis import Hypothesis
 from consilience.core.study import Policy
 from consilience.identity.keys import EnvelopeVerifier, Identity
 from consilience.journal.excision import Excisions, excision_digest, excisions_of
 from consilience.journal.intake import Blob
 from consilience.journal.journal import Journal
+from consilience.testing.candidates import plain_candidate
 from consilience.testing.clocks import ManualClock
 
 HIVE = "0" * 32
@@ -21,17 +21,7 @@ ARTIFACTS = {sha256_hex(name): Blob(data=name) for name in (b"mine", b"theirs", 
 
 
 def candidate(name: str, *parents: str) -> CandidateProposed:
-    return CandidateProposed(
-        candidate=sha256_hex(name.encode()),
-        parents=parents,
-        hypothesis=Hypothesis(operator="o", target="", change="", reason=""),
-        phase="explore",
-        normal_form=name,
-        novelty=None,
-        repeats=0,
-        space="",
-        coordinates=(),
-    )
+    return plain_candidate(sha256_hex(name.encode()), *parents, normal_form=name)
 
 
 class Node:

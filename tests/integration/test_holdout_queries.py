@@ -14,7 +14,7 @@ from consilience.core.errors import HoldoutError, NotFoundError, UsageError
 from consilience.core.ports import LoadedProblem, TrialRequest
 from consilience.core.problem import comparability_key
 from consilience.core.study import Spend
-from consilience.journal.journal import JOURNAL_NAME
+from consilience.journal.reader import JOURNAL_NAME
 from consilience.node import holdout as node_holdout
 from consilience.node.holdout import HoldoutReport, ask_holdout
 from consilience.node.places import UserPlaces

@@ -15,7 +15,8 @@ from consilience.core.errors import DamagedError, JournalError, LockedError, New
 from consilience.identity.keys import EnvelopeVerifier, Identity
 from consilience.journal import ranges
 from consilience.journal.device import read_marks
-from consilience.journal.journal import JOURNAL_NAME, Journal, JournalReader
+from consilience.journal.journal import Journal
+from consilience.journal.reader import JOURNAL_NAME, JournalReader
 from consilience.journal.schema import FORMAT_VERSION
 from consilience.journal.store import Store
 from consilience.journal.verify import VerifyReport, verify_store

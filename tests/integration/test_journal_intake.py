@@ -16,14 +16,15 @@ from consilience.core.bodies_identity import CAPABILITIES, IdentityCreated
 from consilience.core.bodies_journal import BlobsErased, FeedOpened
 from consilience.core.canonical import canonical_bytes, sha256_hex
 from consilience.core.errors import ForeignEventError, JournalError
-from consilience.core.events import Payload, event_id, identity_hive, payload_bytes, read_payload
+from consilience.core.events import Event, Payload, event_id, identity_hive, payload_bytes, read_payload
 from consilience.core.study import Policy
 from consilience.identity.keys import EnvelopeVerifier, Identity
 from consilience.journal import exchange
 from consilience.journal.device import read_marks
-from consilience.journal.feed import Row
+from consilience.journal.feed import Row, row_of
 from consilience.journal.intake import MAX_PAYLOAD, Blob
-from consilience.journal.journal import JOURNAL_NAME, Journal
+from consilience.journal.journal import Journal
+from consilience.journal.reader import JOURNAL_NAME
 from consilience.journal.verify import VerifyReport, verify_store
 from consilience.node.exchanging import export_journal, import_journal
 from consilience.testing.clocks import ManualClock
@@ -80,17 +81,8 @@ def signed(payload: Payload, who: Identity = OTHER) -> Row:
 
 
 def raw_row(data: bytes, who: Identity = OTHER) -> Row:
-    fields = read_payload(data)
-    return Row(
-        position=0,
-        id=event_id(data),
-        hive=fields.hive,
-        author=fields.author,
-        feed=fields.feed,
-        seq=fields.seq,
-        kind=fields.kind,
-        payload=data,
-        jws=who.sign(data),
+    return row_of(
+        Event(id=event_id(data), payload=data, jws=who.sign(data), fields=read_payload(data), body=None), position=0
     )
 
 
@@ -209,10 +201,8 @@ def record(source: str) -> dict[str, Any]:
     return made
 
 
-def test_blobs_come_along_or_a_tombstone_says_where_they_went(mine: Journal) -> None:
-    data, salt = b"a log", b"salt"
-    name = sha256_hex(salt + data)
-    event = signed(
+def imported(source: str) -> Row:
+    return signed(
         Payload(
             v=1,
             hive=HIVE,
@@ -223,9 +213,15 @@ def test_blobs_come_along_or_a_tombstone_says_where_they_went(mine: Journal) -> 
             after=(),
             at=0,
             kind="record.imported",
-            body=record(name),
+            body=record(source),
         )
     )
+
+
+def test_blobs_come_along_or_a_tombstone_says_where_they_went(mine: Journal) -> None:
+    data, salt = b"a log", b"salt"
+    name = sha256_hex(salt + data)
+    event = imported(name)
     for blobs in ({}, {name: Blob(data=b"another", salt=salt)}, {name: Blob(data=data)}):
         with pytest.raises(ForeignEventError):
             mine.take([event], VERIFIER, blobs)
@@ -243,20 +239,7 @@ def test_blobs_come_along_or_a_tombstone_says_where_they_went(mine: Journal) -> 
 def test_a_given_blob_is_kept_with_its_salt(mine: Journal) -> None:
     data, salt = b"a log", b"salt"
     name = sha256_hex(salt + data)
-    event = signed(
-        Payload(
-            v=1,
-            hive=HIVE,
-            author=OTHER.did,
-            feed="f",
-            seq=0,
-            prev=None,
-            after=(),
-            at=0,
-            kind="record.imported",
-            body=record(name),
-        )
-    )
+    event = imported(name)
     assert mine.take([event], VERIFIER, {name: Blob(data=data, salt=salt)}) == 1
     assert mine.get(name) == data
     assert checked(mine).fault is None

@@ -10,7 +10,8 @@ from consilience.core.bodies import PhaseSwitched
 from consilience.core.errors import DamagedError, JournalError, LockedError, NewerFormatError, NotFoundError
 from consilience.identity.keys import EnvelopeVerifier, Identity
 from consilience.journal.device import read_marks, writer_of
-from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME, Journal, JournalReader
+from consilience.journal.journal import LOCK_NAME, Journal
+from consilience.journal.reader import JOURNAL_NAME, JournalReader
 from consilience.journal.store import Store
 from consilience.journal.verify import VerifyReport, verify_store
 from consilience.testing.clocks import ManualClock

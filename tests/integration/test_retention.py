@@ -20,7 +20,7 @@ from consilience.identity.keys import EnvelopeVerifier, Identity
 from consilience.identity.keystore import load_or_create
 from consilience.journal import erasure
 from consilience.journal.device import read_marks
-from consilience.journal.journal import JOURNAL_NAME, JournalReader
+from consilience.journal.reader import JOURNAL_NAME, JournalReader
 from consilience.journal.store import Store
 from consilience.journal.verify import VerifyReport, verify_store
 from consilience.node.reading import StudyReader

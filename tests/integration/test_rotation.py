@@ -17,14 +17,14 @@ from consilience.identity.key_files import describe
 from consilience.identity.keystore import load, next_path
 from consilience.journal.device import read_marks
 from consilience.journal.feed import check_row
-from consilience.journal.journal import JOURNAL_NAME, JournalReader
+from consilience.journal.reader import JOURNAL_NAME, JournalReader
 from consilience.journal.store import Store
 from consilience.journal.verify import verify_store
 from consilience.node.certifying import revoke
 from consilience.node.clock import SystemClock
 from consilience.node.identities import OpenSoul, new_identity, open_identity, report, settle, state_of
 from consilience.node.places import UserPlaces
-from consilience.node.rotation import Promised, own_heads, rotate
+from consilience.node.rotation import Promised, last_seqs, rotate
 from consilience.node.session import Session
 from consilience.node.settings import problem_layer, resolve
 from consilience.node.verifying import fresh_ring, keys_of, ring_of
@@ -207,7 +207,7 @@ def test_feeds_of_another_device_are_closed_when_its_journal_is_named(places: Us
     work(laptop, "other")
     author = load(places.key).did
     folder = places.key.parent / "other" / ".consilience"
-    assert set(own_heads(places.marks, author)) < set(own_heads(places.marks, author, (folder,)))
+    assert set(last_seqs(places.marks, author)) < set(last_seqs(places.marks, author, (folder,)))
     rotate(places, SystemClock(), journals=(folder,))
     work(laptop, "other")
     assert fault(places, "other") == ""
@@ -216,11 +216,11 @@ def test_feeds_of_another_device_are_closed_when_its_journal_is_named(places: Us
 def test_a_mark_that_lags_behind_its_journal_closes_nothing_too_early(places: UserPlaces) -> None:
     work(places)
     author = load(places.key).did
-    heads = own_heads(places.marks, author)
+    heads = last_seqs(places.marks, author)
     for mark in places.marks.iterdir():
         text = mark.read_text()
         mark.write_text(f"{0:020d}{text[20:]}")  # as after a crash between commit and mark
-    assert own_heads(places.marks, author) == heads
+    assert last_seqs(places.marks, author) == heads
     rotate(places, SystemClock())
     work(places)
     assert fault(places) == ""

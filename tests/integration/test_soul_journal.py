@@ -16,7 +16,7 @@ from consilience.identity.envelope import signer_of
 from consilience.identity.keys import Identity
 from consilience.identity.keystore import load_or_create, write_identity
 from consilience.journal.device import read_marks
-from consilience.journal.journal import JOURNAL_NAME, JournalReader
+from consilience.journal.reader import JOURNAL_NAME, JournalReader
 from consilience.journal.store import Store
 from consilience.journal.verify import VerifyReport, verify_store
 from consilience.node import souls

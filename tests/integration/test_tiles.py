@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from consilience.core.errors import ProofError, TamperedError
-from consilience.journal.heads import CheckedTree, Head
+from consilience.journal.heads import CheckedTree, TreeHead
 from consilience.journal.merkle import MemoryTree, inclusion_holds, inclusion_path, leaf_hash, tree_root
 from consilience.journal.tiles import TILES_NAME, TileTree
 
@@ -139,7 +139,7 @@ def test_a_wrong_tile_never_leads_to_a_wrong_root_or_proof(
     events, memory = large
     TileTree.open(events, tmp_path).close()
     spoil(tmp_path, level, number)
-    signed = Head(size=65_900, root=tree_root(65_900, memory))
+    signed = TreeHead(size=65_900, root=tree_root(65_900, memory))
     tiles = TileTree.open(events, tmp_path)
     tree = CheckedTree(events, tiles)
     assert tree.head(COUNT, [signed]).root == tree_root(COUNT, memory)
@@ -163,13 +163,13 @@ def test_after_a_signed_root_only_new_ids_are_hashed(tmp_path: Path, large: tupl
     TileTree.open(events, tmp_path).close()
     tiles = TileTree.open(events, tmp_path)
     events.asked = 0
-    CheckedTree(events, tiles).head(COUNT, [Head(size=65_900, root=tree_root(65_900, memory))])
+    CheckedTree(events, tiles).head(COUNT, [TreeHead(size=65_900, root=tree_root(65_900, memory))])
     assert events.asked < 1000
     tiles.close()
 
 
 def test_another_journal_than_the_one_signed_gives_no_proof_and_no_root(tmp_path: Path) -> None:
-    signed = Head(size=500, root=tree_root(500, memory_tree(Ids(500, "other"))))
+    signed = TreeHead(size=500, root=tree_root(500, memory_tree(Ids(500, "other"))))
     events = Ids(600)
     tiles = TileTree.open(events, tmp_path)
     tree = CheckedTree(events, tiles)

@@ -20,8 +20,8 @@ from consilience.core.bodies import (
     TrialStarted,
     VerdictReached,
 )
-from consilience.core.bodies_identity import CAPABILITIES, IdentityCreated, KeyCertified
-from consilience.core.bodies_journal import FeedOpened, ResultExcised
+from consilience.core.bodies_identity import CAPABILITIES, BeliefHeld, IdentityCreated, KeyCertified
+from consilience.core.bodies_journal import ExcisionWithdrawn, FeedOpened, ResultExcised
 from consilience.core.events import Event, identity_hive, payload_bytes
 from consilience.core.hypothesis import Hypothesis
 from consilience.core.outcome import Isolation, Resources
@@ -30,16 +30,13 @@ from consilience.core.study import Budget, Policy, Spend, StudySettings
 from consilience.identity.keys import Identity
 from consilience.identity.proofs import StatementProofs, prove
 from consilience.identity.statements import certificate_statement
-from consilience.journal.excision import standing_events
-from consilience.journal.feed import FeedHead, Row, advance, next_payload, read_event
+from consilience.journal.acting import excisions_in
+from consilience.journal.feed import FeedHead, advance, next_payload, read_event
 from consilience.journal.order import Ordered, order_events
-from consilience.journal.views.budget import BudgetView
+from consilience.journal.standing import fold_standing
 from consilience.journal.views.keys import KeysView
-from consilience.journal.views.leaderboard import LeaderboardView
-from consilience.journal.views.lineage import LineageView
-from consilience.journal.views.run_state import RunStateView
-from consilience.journal.views.trials import TrialsView
-from consilience.search.state import SearchState
+from consilience.journal.views.soul import SoulView
+from consilience.node.views import study_views
 
 HIVE = "ab" * 16
 WITNESSES = [Identity.generate() for _ in range(4)]
@@ -60,7 +57,7 @@ def fresh_keys() -> KeysView:
 
 
 def certificate(operator: Identity, agent: Identity) -> KeyCertified:
-    body = KeyCertified(key=agent.did, purpose="agent", name="worker", may=("run", "witness"), proof="")
+    body = KeyCertified(key=agent.did, purpose="agent", name="worker", may=("run", "witness", "excise"), proof="")
     return replace(body, proof=prove(agent, certificate_statement(operator.did, body)))
 
 
@@ -135,7 +132,7 @@ class World:
             self.heads[who] = advance(head, twin)
 
     def step(self, who: int, action: int, pick: int) -> None:
-        """Carry out one of ten actions; those that lack something to refer to switch the phase instead."""
+        """Carry out one of twelve actions; those that lack something to refer to switch the phase instead."""
         candidates = self.seen.get(CandidateProposed, [])
         started = self.seen.get(TrialStarted, [])
         finished = self.seen.get(TrialFinished, [])
@@ -155,11 +152,20 @@ class World:
             self.add(who, ResultExcised(target=finished[pick % len(finished)].id, reason="wrong"))
         elif action == 7:
             self.open_feed(who)
-        elif action == 8 and self.heads[who].id is not None:
+        else:
+            self._step_rarely(who, action, pick)
+
+    def _step_rarely(self, who: int, action: int, pick: int) -> None:
+        finished = self.seen.get(TrialFinished, [])
+        if action == 8 and self.heads[who].id is not None:
             self.fork(who)
         elif action == 9 and pick % 2:
             self.open_feed(who)
             self.add(who, FeedOpened(spending=True, device="d"))
+        elif action == 10 and finished:
+            self.add(who, believed(finished[pick % len(finished)].id, str(pick % 2)))
+        elif action == 11 and (cut := self.seen.get(ResultExcised)):
+            self.add(who, ExcisionWithdrawn(excision=cut[pick % len(cut)].id, reason="right after all"))
         else:
             self.add(who, PhaseSwitched(phase="explore", figures={}, reason=str(pick)), after=self.tips(who))
 
@@ -215,6 +221,10 @@ def judged(candidate: str, trial: str) -> VerdictReached:
     )
 
 
+def believed(trial: str, subject: str) -> BeliefHeld:
+    return BeliefHeld(type="forked-trials-repeat", subject=subject, supports=(trial,), contradicts=())
+
+
 def grow(steps: Iterable[tuple[int, int, int]]) -> World:
     world = World()
     for who, action, pick in steps:
@@ -227,35 +237,24 @@ def order(events: Iterable[Event]) -> Ordered:
 
 
 def views(events: Iterable[Event]) -> bytes:
-    """Return every view of a study folded from these events, private fields included."""
-    found = [
-        SearchState(PROBLEM),
-        LeaderboardView(PROBLEM.objective),
-        TrialsView(),
-        LineageView(),
-        BudgetView(),
-        RunStateView(),
-    ]
+    """Return every view of a study, its keys and its authors' souls, as these events make them, to the last field."""
     ordered = order(events)
-    for event in standing_events(ordered.events):
-        for view in found:
+    excisions = excisions_in(ordered.events, fresh_keys)
+    found = study_views(PROBLEM)
+    fold_standing(tuple(found.values()), ordered.events, excisions)
+    keys = fresh_keys()
+    withdrawn = frozenset(excisions.withdrawn)
+    souls = [SoulView(author.did, StatementProofs(), excised=withdrawn) for author in AUTHORS]
+    for event in ordered.events:
+        for view in (keys, *souls):
             view.apply(event)
-    return msgspec.json.encode([[vars(view) for view in found], ordered.proofs], enc_hook=vars)
+    told = [{name: vars(view) for name, view in found.items()}, excisions, ordered.proofs]
+    about = [[keys.state(name) for name in keys.authors()], keys.acts_for(), [soul.soul() for soul in souls]]
+    return msgspec.json.encode([told, about], enc_hook=_plain)
 
 
-def row(event: Event) -> Row:
-    fields = event.fields
-    return Row(
-        position=-1,
-        id=event.id,
-        hive=fields.hive,
-        author=fields.author,
-        feed=fields.feed,
-        seq=fields.seq,
-        kind=fields.kind,
-        payload=event.payload,
-        jws=event.jws,
-    )
+def _plain(value: Any) -> Any:
+    return sorted(value) if isinstance(value, set | frozenset) else vars(value)
 
 
 def causal_shuffle(events: Sequence[Event], seed: int) -> list[Event]:

@@ -23,11 +23,14 @@ POLICY = Policy(maximum_pairs=8, baseline_seeds=3)
 class Numbers:
     operator = "next-number"
 
+    def __init__(self, top: int = 60) -> None:
+        self._top = top
+
     def applies(self, view: ProposalView) -> bool:
         return True
 
     def propose(self, view: ProposalView, stream: random.Random) -> Proposal:
-        artifact = view.parent.artifact.with_parameters({"number": stream.randrange(1, 60)})
+        artifact = view.parent.artifact.with_parameters({"number": stream.randrange(1, self._top)})
         hypothesis = Hypothesis(operator=self.operator, target="number", change="another", reason="test")
         return Proposal(artifact=artifact, hypothesis=hypothesis, parents=(view.parent.candidate,))
 

@@ -11,11 +11,14 @@ from msgspec.structs import replace
 from number_studies import PROBLEM, more, plain, study, with_a_cheat
 
 from consilience.core.bodies import CandidateProposed, NoiseMeasured, TrialFinished, VerdictReached
+from consilience.core.bodies_identity import BeliefHeld
 from consilience.core.events import Event
 from consilience.journal.excision import descendants, excision_digest, excisions_of, results_below
+from consilience.journal.journal import fold
 from consilience.journal.kinds import BY_NAME
 from consilience.journal.order import canonical_order
 from consilience.journal.standing import fold_standing
+from consilience.journal.views.beliefs import BeliefsView
 from consilience.journal.views.budget import BudgetView
 from consilience.journal.views.leaderboard import LeaderboardView
 from consilience.journal.views.lineage import LineageView
@@ -71,6 +74,28 @@ def test_excised_and_taken_back_is_the_identity_on_every_view(seed: int, body: t
     assert plain(fold_all(made.events)) == before
     assert excision_digest(excisions_of(made.events)) == digest == ""
     assert plain(made.state) == before[-1]
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 500), pick=st.randoms(use_true_random=False))
+def test_a_belief_falls_with_its_evidence_and_comes_back(seed: int, pick: random.Random) -> None:
+    made = study(seed, trials=20)
+    evidence = targets(made, TrialFinished, pick)
+    made._append(BeliefHeld(type="forked-trials-repeat", subject="s", supports=(evidence,), contradicts=()))
+
+    def beliefs() -> BeliefsView:
+        view = BeliefsView()
+        fold_standing([view], made.events, excisions_of(made.events))
+        return view
+
+    (before,) = beliefs().rows("nobody")
+    excision = made.excise(evidence)
+    assert beliefs().rows("nobody") == []
+    made.take_back(excision.id)
+    assert plain(beliefs()) == plain(fold(BeliefsView(), made.events)), "as if the two events were any others"
+    (after,) = beliefs().rows("nobody")
+    assert after.age == before.age + 2, "evidence fades with every event of the hive"
+    assert (after.supports, after.events) == (before.supports, before.events)
 
 
 @settings(max_examples=25, deadline=None)

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from feed_worlds import AUTHORS, HIVE, causal_shuffle, fresh_keys, grow, order, row, views
+from feed_worlds import AUTHORS, HIVE, causal_shuffle, fresh_keys, grow, order, views
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,13 +16,14 @@ from consilience.core.events import Event
 from consilience.identity.keyring import KeyRing
 from consilience.journal.causality import causes, walk
 from consilience.journal.exchange import items, lines, parts, read_lines
+from consilience.journal.feed import row_of
 from consilience.journal.gathering import ordered, proofs
 from consilience.journal.intake import Intake
 from consilience.journal.kinds import BY_NAME, references
 from consilience.journal.store import Store
 from consilience.journal.verify import verify_store
 
-STEPS = st.lists(st.tuples(st.integers(0, len(AUTHORS) - 1), st.integers(0, 9), st.integers(0, 40)), max_size=40)
+STEPS = st.lists(st.tuples(st.integers(0, len(AUTHORS) - 1), st.integers(0, 11), st.integers(0, 40)), max_size=40)
 HONEST = st.lists(st.tuples(st.integers(0, len(AUTHORS) - 1), st.integers(0, 7), st.integers(0, 40)), max_size=40)
 QUICK = settings(max_examples=60, deadline=None)
 WITH_FILES = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -32,7 +33,7 @@ def take(store: Store, events: list[Event], size: int) -> None:
     """Take events in as bundles of some size; a bundle may name what came in one before."""
     ring = KeyRing(fresh_keys())
     for start in range(0, len(events), size):
-        Intake(store, ring, store.count()).take([row(event) for event in events[start : start + size]], {})
+        Intake(store, ring, store.count()).take([row_of(event) for event in events[start : start + size]], {})
     store.commit()
 
 

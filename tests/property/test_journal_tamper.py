@@ -8,17 +8,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from consilience.core.artifact import Artifact, ArtifactFile, artifact_bytes, artifact_id
-from consilience.core.bodies import CandidateProposed, HiveFounded, PhaseSwitched, TrialStarted
+from consilience.core.bodies import HiveFounded, PhaseSwitched, TrialStarted
 from consilience.core.canonical import canonical_bytes, sha256_hex
-from consilience.core.hypothesis import Hypothesis
 from consilience.core.problem import EvaluatorSpec, FileDigest, Objective, Problem, Surface
 from consilience.core.study import Policy, Spend
 from consilience.identity.keys import EnvelopeVerifier, Identity
 from consilience.journal import ranges
 from consilience.journal.device import claim_feed, read_marks
-from consilience.journal.journal import JOURNAL_NAME, Journal
+from consilience.journal.journal import Journal
+from consilience.journal.reader import JOURNAL_NAME
 from consilience.journal.store import Store
 from consilience.journal.verify import VerifyReport, verify_store
+from consilience.testing.candidates import plain_candidate
 from consilience.testing.clocks import ManualClock
 
 EVALUATOR = b"def evaluate(candidate, seed):\n    return 1.0\n"
@@ -54,19 +55,7 @@ def write_journal(folder: Path, identity: Identity) -> Path:
     )
     journal.put(artifact_bytes(artifact))
     journal.put(b"a log", salt=b"0123456789abcdef")
-    proposed = journal.append(
-        CandidateProposed(
-            candidate=artifact_id(artifact),
-            parents=(),
-            hypothesis=Hypothesis(operator="baseline", target="", change="", reason="as given"),
-            phase="explore",
-            normal_form="n",
-            novelty=None,
-            repeats=0,
-            space="",
-            coordinates=(),
-        )
-    )
+    proposed = journal.append(plain_candidate(artifact_id(artifact), normal_form="n"))
     journal.append(TrialStarted(number=0, proposed=proposed.id, seed=3, purpose="baseline", reserved=Spend(trials=1)))
     journal.append(PhaseSwitched(phase="exploit", figures={"novelty": 0.25}, reason="spent"))
     journal.commit()

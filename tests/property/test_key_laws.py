@@ -8,9 +8,9 @@ from consilience.core.events import Event
 from consilience.identity.keyring import KeyRing
 from consilience.identity.keys import Identity
 from consilience.identity.proofs import StatementProofs
-from consilience.journal.feed import check_row
+from consilience.journal.feed import check_row, row_of
 from consilience.journal.views.keys import KeysView
-from consilience.testing.key_events import OTHER_HIVE, KeyFeed, certificate, genesis, rotation, row_of
+from consilience.testing.key_events import OTHER_HIVE, KeyFeed, certificate, genesis, rotation
 
 KEYS = [Identity.generate() for _ in range(4)]
 AGENT = Identity.generate()

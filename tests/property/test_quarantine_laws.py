@@ -5,13 +5,12 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from number_studies import Numbers
 
 from consilience.core.artifact import Artifact
 from consilience.core.bodies import CandidateProposed, StudyConfigured, VerdictReached
 from consilience.core.events import Event
-from consilience.core.hypothesis import Hypothesis, Proposal
 from consilience.core.plausibility import TOLERANCE, is_beyond
-from consilience.core.ports import ProposalView
 from consilience.core.problem import Direction, EvaluatorSpec, Objective, Parameter, Problem, Surface
 from consilience.core.study import Budget, Policy, StudySettings
 from consilience.journal.views.leaderboard import LeaderboardView
@@ -26,18 +25,6 @@ def problem(direction: Direction) -> Problem:
         surface=Surface(parameters=(Parameter(name="number", type="integer", default=0, low=0, high=10**6),)),
         evaluator=EvaluatorSpec(kind="function"),
     )
-
-
-class Numbers:
-    operator = "next-number"
-
-    def applies(self, view: ProposalView) -> bool:
-        return True
-
-    def propose(self, view: ProposalView, stream: random.Random) -> Proposal:
-        artifact = view.parent.artifact.with_parameters({"number": stream.randrange(1, 10**6)})
-        hypothesis = Hypothesis(operator=self.operator, target="number", change="another", reason="test")
-        return Proposal(artifact=artifact, hypothesis=hypothesis, parents=(view.parent.candidate,))
 
 
 class Watched(MemoryStudy):
@@ -100,7 +87,7 @@ def test_nothing_implausible_is_promoted_or_built_on(
         problem(direction),
         Artifact(parameters={"number": 0}),
         started,
-        (Numbers(),),
+        (Numbers(10**6),),
         scores(cheats, sign, noise, sometimes),
     )
     made.run()

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consilience.core.redaction import LEAST_KNOWN, Redactor
+from consilience.core.redaction import LEAST_KNOWN, ShapeRedactor
 
 PIECES = st.sampled_from(
     [
@@ -21,18 +21,18 @@ VALUES = st.one_of(
 
 @given(TEXTS, st.lists(VALUES, max_size=3))
 def test_twice_is_once(text: str, known: list[str]) -> None:
-    redactor = Redactor(known)
+    redactor = ShapeRedactor(known)
     once = redactor.text(text)
     assert redactor.text(once) == once
 
 
 @given(VALUES, TEXTS, TEXTS)
 def test_no_known_value_is_left(secret: str, before: str, after: str) -> None:
-    hidden = Redactor([secret]).text(before + secret + after)
+    hidden = ShapeRedactor([secret]).text(before + secret + after)
     assert secret.strip() not in hidden
 
 
 @given(TEXTS)
 def test_text_without_a_find_is_untouched(text: str) -> None:
-    redactor = Redactor()
+    redactor = ShapeRedactor()
     assert (redactor.text(text) == text) == (not redactor.finds(text))

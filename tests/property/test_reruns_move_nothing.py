@@ -7,39 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 from msgspec.structs import replace
+from number_studies import PROBLEM, Numbers
 
 from consilience.core.artifact import Artifact
 from consilience.core.bodies import TrialFinished, TrialPurpose
 from consilience.core.events import Event
-from consilience.core.hypothesis import Hypothesis, Proposal
 from consilience.core.outcome import Failure
-from consilience.core.ports import ProposalView
-from consilience.core.problem import EvaluatorSpec, Objective, Parameter, Problem, Surface
 from consilience.core.study import Budget, Policy, Spend, StudySettings
 from consilience.journal.views.budget import BudgetView
 from consilience.journal.views.leaderboard import LeaderboardView
 from consilience.search.state import SearchState
 from consilience.testing.memory_study import MemoryStudy
-
-PROBLEM = Problem(
-    name="numbers",
-    goal="",
-    objective=Objective(metric="score", direction="maximize"),
-    surface=Surface(parameters=(Parameter(name="number", type="integer", default=0, low=0, high=10**6),)),
-    evaluator=EvaluatorSpec(kind="function"),
-)
-
-
-class Numbers:
-    operator = "next-number"
-
-    def applies(self, view: ProposalView) -> bool:
-        return True
-
-    def propose(self, view: ProposalView, stream: random.Random) -> Proposal:
-        artifact = view.parent.artifact.with_parameters({"number": stream.randrange(1, 10**6)})
-        hypothesis = Hypothesis(operator=self.operator, target="number", change="another", reason="test")
-        return Proposal(artifact=artifact, hypothesis=hypothesis, parents=(view.parent.candidate,))
 
 
 class Repeating(MemoryStudy):
@@ -95,7 +73,9 @@ def dump(state: SearchState) -> dict[str, object]:
 def test_a_study_with_repeats_is_the_study_without(chance: float, seed: int) -> None:
     configured = StudySettings(budget=Budget(trials=50), seed=seed, policy=Policy(maximum_pairs=8))
     baseline = Artifact(parameters={"number": 0})
-    plain, repeated = (Repeating(share, PROBLEM, baseline, configured, (Numbers(),), gauss) for share in (0.0, chance))
+    plain, repeated = (
+        Repeating(share, PROBLEM, baseline, configured, (Numbers(10**6),), gauss) for share in (0.0, chance)
+    )
     plain.run()
     repeated.run()
     assert plain.extra == 0
@@ -107,7 +87,7 @@ def test_a_study_with_repeats_is_the_study_without(chance: float, seed: int) -> 
 
 def test_what_a_rerun_reserves_and_spends_counts() -> None:
     configured = StudySettings(budget=Budget(trials=50), policy=Policy(maximum_pairs=8))
-    made = MemoryStudy(PROBLEM, Artifact(parameters={"number": 0}), configured, (Numbers(),), gauss)
+    made = MemoryStudy(PROBLEM, Artifact(parameters={"number": 0}), configured, (Numbers(10**6),), gauss)
     made.run()
     view = BudgetView()
     for event in made.events:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from number_studies import PROBLEM
 
 from consilience.core.artifact import Artifact
 from consilience.core.bodies import (
@@ -31,28 +32,19 @@ from consilience.core.events import Event, payload_bytes
 from consilience.core.hypothesis import Hypothesis, Proposal
 from consilience.core.outcome import Isolation
 from consilience.core.ports import ProposalView
-from consilience.core.problem import EvaluatorSpec, Objective, Parameter, Problem, Surface
 from consilience.core.study import Budget, Policy, StudySettings
 from consilience.journal import snapshots
 from consilience.journal.excision import excisions_of
-from consilience.journal.feed import FeedHead, Row, advance, next_payload, read_event
+from consilience.journal.feed import FeedHead, advance, next_payload, read_event, row_of
 from consilience.journal.folding import Key, Views
-from consilience.journal.journal import JournalReader
 from consilience.journal.order import canonical_order
+from consilience.journal.reader import JournalReader
 from consilience.journal.snapshots import Source, open_snapshot
 from consilience.journal.standing import fold_standing
 from consilience.journal.store import Store
 from consilience.journal.tables import Lists
 from consilience.node.views import StudyViews, study_views
 from consilience.testing.memory_study import MemoryStudy
-
-PROBLEM = Problem(
-    name="kept",
-    goal="",
-    objective=Objective(metric="score", direction="maximize"),
-    surface=Surface(parameters=(Parameter(name="number", type="integer", default=0, low=0, high=10**6),)),
-    evaluator=EvaluatorSpec(kind="function"),
-)
 
 
 class Numbers:
@@ -174,20 +166,7 @@ class Written:
     def grow(self, events: list[Event]) -> None:
         self.store.begin()
         for event in events:
-            fields = event.fields
-            self.store.add(
-                Row(
-                    position=len(self.events),
-                    id=event.id,
-                    hive=fields.hive,
-                    author=fields.author,
-                    feed=fields.feed,
-                    seq=fields.seq,
-                    kind=fields.kind,
-                    payload=event.payload,
-                    jws="",
-                )
-            )
+            self.store.add(row_of(event, len(self.events)))
             self.events.append(event)
         self.store.commit()
 

@@ -14,8 +14,8 @@ from consilience.core.study import Budget, Policy, StudySettings
 from consilience.identity.proofs import StatementProofs
 from consilience.journal.excision import excisions_of
 from consilience.journal.feed import FeedHead, advance, next_payload, read_event
-from consilience.journal.journal import fold
 from consilience.journal.order import canonical_order
+from consilience.journal.reader import fold
 from consilience.journal.views.beliefs import BeliefsView
 from consilience.journal.views.soul import Soul, SoulView
 

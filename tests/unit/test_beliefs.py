@@ -10,9 +10,9 @@ from consilience.core.bodies_journal import ExcisionWithdrawn, ResultExcised
 from consilience.core.events import Event, payload_bytes
 from consilience.core.problem import EvaluatorSpec, FileDigest, Objective, Parameter, Problem, Surface, evaluator_digest
 from consilience.core.study import Budget, ExecutionPolicy, StudySettings
-from consilience.journal.excision import standing_events
+from consilience.journal.excision import excisions_of
 from consilience.journal.feed import FeedHead, advance, next_payload, read_event
-from consilience.journal.journal import fold
+from consilience.journal.reader import fold
 from consilience.journal.views.beliefs import HALF_LIFE_EVENTS, BeliefRow, BeliefsView, strength
 from consilience.node.beliefs import DOUBT_BELOW, REPEATS, choose_execution, new_belief
 from consilience.search.proposers import default_proposers
@@ -67,7 +67,7 @@ class Feed:
         return last
 
     def belief(self) -> BeliefRow:
-        found = fold(BeliefsView(), standing_events(self.events)).find(ME, REPEATS, "s")
+        found = fold(BeliefsView(), excisions_of(self.events).without(self.events)).find(ME, REPEATS, "s")
         assert found is not None
         return found
 
@@ -163,7 +163,7 @@ def test_a_belief_falls_with_the_evidence_it_rests_on_and_rises_with_it() -> Non
     feed.add(held(contradicts=tuple(event.id for event in evidence)))
     assert choose_execution("auto", feed.belief()).execution == "fresh"
     excision = feed.add(ResultExcised(target=evidence[0].id, reason="the machine was broken"))
-    assert fold(BeliefsView(), standing_events(feed.events)).rows(ME) == []
+    assert fold(BeliefsView(), excisions_of(feed.events).without(feed.events)).rows(ME) == []
     feed.add(ExcisionWithdrawn(excision=excision.id, reason="it was not"))
     assert choose_execution("auto", feed.belief()).execution == "fresh"
 
@@ -175,7 +175,7 @@ def test_what_else_a_fallen_belief_rested_on_is_pending_again() -> None:
     assert len(body.supports) > 1
     made._append(body)
     made._append(ResultExcised(target=body.supports[0], reason="the machine was broken"))
-    again = new_belief(PROBLEM, fold(BeliefsView(), standing_events(made.events)), "nobody")
+    again = new_belief(PROBLEM, fold(BeliefsView(), excisions_of(made.events).without(made.events)), "nobody")
     assert again is not None
     assert again.supports == body.supports[1:]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from consilience.core.bodies import (
-    CandidateProposed,
     RecordImported,
     StudyConfigured,
     TrialCancelled,
@@ -16,7 +15,6 @@ from consilience.core.bodies import (
 )
 from consilience.core.bodies_journal import ResultExcised
 from consilience.core.events import Event, Payload
-from consilience.core.hypothesis import Hypothesis
 from consilience.core.outcome import Isolation, Resources
 from consilience.core.problem import Objective
 from consilience.core.study import Budget, Policy, Spend, StudySettings
@@ -28,6 +26,7 @@ from consilience.journal.views.leaderboard import LeaderboardView
 from consilience.journal.views.lineage import LineageView
 from consilience.journal.views.run_state import RunStateView
 from consilience.journal.views.trials import TrialsView
+from consilience.testing.candidates import plain_candidate
 
 
 def event(name: str, body: Any) -> Event:
@@ -37,17 +36,7 @@ def event(name: str, body: Any) -> Event:
 
 
 def candidate(name: str, *parents: str) -> Event:
-    body = CandidateProposed(
-        candidate=f"artifact {name}",
-        parents=parents,
-        hypothesis=Hypothesis(operator="o", target="", change="", reason=""),
-        phase="explore",
-        normal_form=name,
-        novelty=None,
-        repeats=0,
-        space="",
-        coordinates=(),
-    )
+    body = plain_candidate(f"artifact {name}", *parents, normal_form=name)
     return event(name, body)
 
 

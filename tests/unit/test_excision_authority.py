@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from consilience.core.bodies import BeliefHeld, CandidateProposed, HiveFounded, StudyConfigured
+from consilience.core.bodies import BeliefHeld, HiveFounded, StudyConfigured
 from consilience.core.bodies_journal import ExcisionWithdrawn, ResultExcised
 from consilience.core.events import Event, Payload
-from consilience.core.hypothesis import Hypothesis
 from consilience.core.study import Budget, Policy, StudySettings
 from consilience.journal.authority import authority_of
 from consilience.journal.excision import excision_digest, excisions_of
 from consilience.journal.kinds import KINDS, kind_named
 from consilience.journal.standing import StandingFold, fold_standing
+from consilience.testing.candidates import plain_candidate
 
 OWNER, MEMBER, CURATOR, STRANGER = "did:owner", "did:member", "did:curator", "did:stranger"
 
@@ -44,17 +44,7 @@ def configured(*roles: str, author: str = OWNER) -> Event:
 
 
 def candidate(name: str, author: str, *parents: str) -> Event:
-    body = CandidateProposed(
-        candidate=name,
-        parents=parents,
-        hypothesis=Hypothesis(operator="o", target="", change="", reason=""),
-        phase="explore",
-        normal_form=name,
-        novelty=None,
-        repeats=0,
-        space="",
-        coordinates=(),
-    )
+    body = plain_candidate(name, *parents)
     return event(name, author, body)
 
 
@@ -103,13 +93,6 @@ def test_two_geneses_give_nobody_a_role() -> None:
     for first, second in ((founded("owner"), forged), (forged, founded("owner"))):
         assert not excisions_of([first, second, candidate("c", MEMBER), excised(OWNER, "c")]).withdrawn
         assert excisions_of([first, second, candidate("c", MEMBER), excised(MEMBER, "c")]).withdrawn
-
-
-def test_who_acts_for_another_may_do_what_that_one_may() -> None:
-    events = [founded("owner"), candidate("c", MEMBER), excised(STRANGER, "c")]
-    for whom in (MEMBER, OWNER):
-        assert excisions_of(events, {STRANGER: frozenset({whom})}).withdrawn
-    assert not excisions_of(events, {STRANGER: frozenset({CURATOR})}).withdrawn
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from consilience.identity.keys import Identity
 from consilience.identity.proofs import StatementProofs
 from consilience.identity.statements import consent_statement, release_statement, rotation_statement
 from consilience.identity.witness_keys import WitnessKey
-from consilience.journal.feed import check_row
+from consilience.journal.feed import check_row, row_of
 from consilience.journal.views.keys import KeysView
-from consilience.testing.key_events import OTHER_HIVE, KeyFeed, certificate, genesis, rotation, row_of
+from consilience.testing.key_events import OTHER_HIVE, KeyFeed, certificate, genesis, rotation
 
 FIRST, SECOND, THIRD, FOURTH, STRANGER = (Identity.generate() for _ in range(5))
 A = FIRST.did

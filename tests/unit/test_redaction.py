@@ -8,7 +8,7 @@ import time
 import pytest
 
 from consilience.core.canonical import sha256_hex
-from consilience.core.redaction import Redactor
+from consilience.core.redaction import ShapeRedactor
 
 CHANCE = random.Random(5)
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -44,7 +44,7 @@ SECRETS: dict[str, tuple[str, str]] = {
 @pytest.mark.parametrize("around", ["{}", "key {} used", '{{"k": "{}"}}', "<{}>", "a={}\n", "({})", "/{}/", "x:{},y"])
 def test_known_shapes_are_hidden(name: str, around: str) -> None:
     kind, secret = SECRETS[name]
-    hidden = Redactor().text(around.format(secret))
+    hidden = ShapeRedactor().text(around.format(secret))
     assert secret not in hidden
     assert hidden == around.format(f"[redacted: {kind}]")
 
@@ -65,16 +65,16 @@ def test_known_shapes_are_hidden(name: str, around: str) -> None:
     ],
 )
 def test_values_that_are_named_secret_are_hidden(text: str, wanted: str) -> None:
-    assert Redactor().text(text) == wanted
+    assert ShapeRedactor().text(text) == wanted
 
 
 def test_a_private_key_is_hidden_with_its_body() -> None:
     block = f"-----BEGIN EC PRIVATE KEY-----\n{PEM_BODY}\n-----END EC PRIVATE KEY-----"
-    assert Redactor().text(f"before\n{block}\nafter") == "before\n[redacted: private-key]\nafter"
+    assert ShapeRedactor().text(f"before\n{block}\nafter") == "before\n[redacted: private-key]\nafter"
     cut = block[:-40]
-    assert Redactor().text(f"before\n{cut}") == "before\n[redacted: private-key]"
+    assert ShapeRedactor().text(f"before\n{cut}") == "before\n[redacted: private-key]"
     public = f"-----BEGIN PUBLIC KEY-----\n{PEM_BODY}\n-----END PUBLIC KEY-----"
-    assert Redactor().text(public) == public
+    assert ShapeRedactor().text(public) == public
 
 
 NEAR_MISSES = [
@@ -100,18 +100,18 @@ NEAR_MISSES = [
 
 @pytest.mark.parametrize("text", NEAR_MISSES)
 def test_what_only_looks_alike_is_left_alone(text: str) -> None:
-    assert Redactor().text(text) == text
+    assert ShapeRedactor().text(text) == text
 
 
 def test_known_values_are_hidden_in_every_spelling() -> None:
     value = 'p&ss "wörd"/1'
     spelt = [value, json.dumps(value)[1:-1], "p%26ss%20%22w%C3%B6rd%22%2F1"]
     for spelling in spelt:
-        assert Redactor([value]).text(f"x{spelling}y") == "x[redacted: known]y"
+        assert ShapeRedactor([value]).text(f"x{spelling}y") == "x[redacted: known]y"
 
 
 def test_what_a_cap_left_of_a_known_value_is_hidden() -> None:
-    known = Redactor(["abcdefghijklmnop"])
+    known = ShapeRedactor(["abcdefghijklmnop"])
     assert known.text("hijklmnop rest") == "[redacted: known] rest"
     assert known.text("rest abcdefgh…") == "rest [redacted: known]…"
     assert known.text("mnop rest") == "mnop rest"
@@ -119,13 +119,13 @@ def test_what_a_cap_left_of_a_known_value_is_hidden() -> None:
 
 def test_short_and_unhidable_values_are_passed_over() -> None:
     text = "the first redacted test"
-    assert Redactor(["", "the", "redacted", " first "[:3]]).text(text) == text
+    assert ShapeRedactor(["", "the", "redacted", " first "[:3]]).text(text) == text
 
 
 def test_bytes_that_are_no_text_survive() -> None:
     data = b"\xff\xfe password=x \x00\x80"
-    assert Redactor().data(data) == b"\xff\xfe password=[redacted: assigned] \x00\x80"
-    assert Redactor().data(b"\xff\x00") == b"\xff\x00"
+    assert ShapeRedactor().data(data) == b"\xff\xfe password=[redacted: assigned] \x00\x80"
+    assert ShapeRedactor().data(b"\xff\x00") == b"\xff\x00"
 
 
 HOSTILE = [
@@ -153,7 +153,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_time_is_linear(piece: str) -> None:
-    known = Redactor(["aaaaaaaaab", "abababab"])
+    known = ShapeRedactor(["aaaaaaaaab", "abababab"])
 
     def seconds(size: int) -> float:
         text = piece * (size // len(piece))
@@ -167,9 +167,9 @@ def test_time_is_linear(piece: str) -> None:
 
 def test_metrics_reasons_and_fields_are_redacted_in_place() -> None:
     value = {"a": ["password=x1", 3], "b": {"c": None}, "n": 1.5}
-    assert Redactor().value(value) == {"a": ["password=[redacted: assigned]", 3], "b": {"c": None}, "n": 1.5}
+    assert ShapeRedactor().value(value) == {"a": ["password=[redacted: assigned]", 3], "b": {"c": None}, "n": 1.5}
 
 
 def test_what_must_not_change_is_told() -> None:
-    assert Redactor().finds("x = 'password=abc'") == ("assigned",)
-    assert Redactor().finds("x = 1") == ()
+    assert ShapeRedactor().finds("x = 'password=abc'") == ("assigned",)
+    assert ShapeRedactor().finds("x = 1") == ()

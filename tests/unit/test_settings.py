@@ -6,7 +6,8 @@ import pytest
 
 from consilience.core.errors import BudgetError, SettingError
 from consilience.core.study import Budget, Policy, StudySettings
-from consilience.node.settings import Settings, problem_layer, read_seconds, read_user_file, resolve
+from consilience.node.setting_values import read_seconds
+from consilience.node.settings import Settings, problem_layer, read_user_file, resolve
 
 USER = Path("config.toml")
 

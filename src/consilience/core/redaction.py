@@ -6,7 +6,7 @@ Rules:
     3. Every pattern is linear: bounded or possessive repeats behind a literal, never a repeat inside a repeat.
     4. Shapes are guesses, known values are not: what nobody told us of and has no known shape stays.
 
-Data flow: logs, feedback, failures, reasons, imported texts -> `Redactor` -> journal.
+Data flow: logs, feedback, failures, reasons, imported texts -> `ShapeRedactor` -> journal.
 
 Sources: the documented forms of credentials of AWS, Google, GitHub, GitLab, Slack, Stripe, npm, PyPI and Hugging
 Face; RFC 7519 (JWT), RFC 6750 (bearer tokens), RFC 7468 (PEM), RFC 3986 section 3.2.1 (userinfo).
@@ -75,7 +75,7 @@ _MARKS = tuple(f"[redacted: {kind}]" for kind in _KINDS)
 Span = tuple[int, int, str]
 
 
-class Redactor:
+class ShapeRedactor:
     """Hides secrets by their shape, and known values wherever they are.
 
     Args:

@@ -49,6 +49,11 @@ class KeyFile(Struct, frozen=True, kw_only=True):
     locked: bool
     document: dict[str, Any]
 
+    @property
+    def first_did(self) -> str:
+        """Whose key this is: the DID under which its events stand, for life; "" where only the open file tells."""
+        return self.author or self.did
+
 
 def describe(path: Path) -> KeyFile:
     """Read the public part of a key file.
@@ -126,7 +131,9 @@ def read_secret(path: Path, passphrase: str) -> bytes:
 
 def _unlock(path: Path, document: dict[str, Any], passphrase: str) -> bytes:
     if not passphrase:
-        raise IdentityError(f"{path} is locked", hint="set CONSILIENCE_PASSPHRASE")
+        raise IdentityError(
+            f"{path} is locked", hint="set CONSILIENCE_PASSPHRASE; `consilience id` also takes --passphrase-file"
+        )
     status = path.stat()
     known = (str(path), status.st_ino, status.st_mtime_ns, passphrase)
     if known not in _unlocked:
@@ -142,7 +149,10 @@ def _decrypt(path: Path, document: dict[str, Any], passphrase: str) -> bytes:
     except (KeyError, TypeError, AttributeError) as error:
         raise IdentityError(f"{path} is not a key file", hint=_RESTORE) from error
     except ValueError as error:
-        raise IdentityError(f"wrong passphrase for {path}", hint="check CONSILIENCE_PASSPHRASE") from error
+        raise IdentityError(
+            f"wrong passphrase for {path}",
+            hint="check CONSILIENCE_PASSPHRASE, or the file that --passphrase-file names",
+        ) from error
 
 
 def key_document(secret: bytes, passphrase: str, public: dict[str, str]) -> dict[str, Any]:

@@ -19,11 +19,11 @@ from consilience.core.canonical import hash_value
 from consilience.core.events import Event
 from consilience.journal.feed import read_event
 from consilience.journal.gathering import proofs
-from consilience.journal.journal import JournalReader
 from consilience.journal.members import EVERYBODY, Members, members_of
 from consilience.journal.operators import KeyFold
 from consilience.journal.order import order_events
 from consilience.journal.queries import Elsewhere, hive_authors, identity_hives, rare_rows
+from consilience.journal.reader import JournalReader
 
 
 class Beside(Struct, frozen=True, eq=False):

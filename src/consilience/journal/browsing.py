@@ -17,10 +17,9 @@ from itertools import islice
 
 from msgspec import Struct
 
-from consilience.journal.feed import Row
+from consilience.journal.feed import COLUMNS, Row, stored_row
 from consilience.journal.store import Store
 
-_COLUMNS = "position, id, hive, author, feed, seq, kind, payload, jws"
 _GLOB = frozenset("*?[")
 _STEP = 256  # rows of one look: a reader holds no transaction open between two
 
@@ -87,7 +86,7 @@ def _rows(store: Store, choice: Choice, kind: str | None, newest_first: bool) ->
     narrowed = f" AND {column} = ?" if value else ""
     sign, order = ("<", "DESC") if newest_first else (">", "ASC")
     query = (
-        f"SELECT {_COLUMNS} FROM event WHERE position >= ? AND position {sign} ?{narrowed} "  # noqa: S608  constants
+        f"SELECT {COLUMNS} FROM event WHERE position >= ? AND position {sign} ?{narrowed} "  # noqa: S608  constants
         f"ORDER BY position {order} LIMIT {_STEP}"
     )
     place = store.count() if newest_first else choice.since - 1
@@ -95,7 +94,7 @@ def _rows(store: Store, choice: Choice, kind: str | None, newest_first: bool) ->
         values = (choice.since, place, value) if value else (choice.since, place)
         rows = store.select(query, values)
         for found in rows:
-            yield Row(**dict(zip(Row.__struct_fields__, found, strict=True)))
+            yield stored_row(found)
         if len(rows) < _STEP:
             return
         place = rows[-1][0]

@@ -53,10 +53,6 @@ class Causes:
         found = (*self._under[event], *_named(made), *self._accounts.get(event, ()))
         return tuple(name for name in dict.fromkeys(found) if name in self._events and name != event)
 
-    def accounts(self, event: str) -> tuple[str, ...]:
-        """Return the events that report about one."""
-        return tuple(self._accounts.get(event, ()))
-
 
 def causal_chain(events: Sequence[Event], targets: Iterable[str]) -> list[Event]:
     """Return the targets with all that they follow from, in canonical order.

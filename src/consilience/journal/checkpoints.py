@@ -19,7 +19,7 @@ from msgspec import Struct
 from consilience.core.bodies_journal import CheckpointSigned
 from consilience.core.errors import ProofError
 from consilience.journal.feed import Row, read_event
-from consilience.journal.heads import Head
+from consilience.journal.heads import TreeHead
 from consilience.journal.kinds import kind_named
 from consilience.journal.merkle import Frontier, leaf_hash
 from consilience.journal.notes import origin_of, read_checkpoint, read_note
@@ -35,7 +35,7 @@ class Claim(Struct, frozen=True, kw_only=True):
 
     feed: str
     seq: int
-    head: Head
+    head: TreeHead
     position: int = -1
     note: str = ""
     timestamps: tuple[str, ...] = ()
@@ -94,7 +94,7 @@ def _claim(row: Row) -> Claim | None:
         return None
     if (said.origin, said.size, said.root.hex()) != (body.origin, body.size, body.root):
         return None
-    head = Head(size=said.size, root=said.root)
+    head = TreeHead(size=said.size, root=said.root)
     return Claim(
         feed=row.feed, seq=row.seq, head=head, position=row.position, note=body.note, timestamps=body.timestamps
     )

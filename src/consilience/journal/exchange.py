@@ -22,9 +22,10 @@ import msgspec
 from msgspec import Struct
 
 from consilience.core.errors import ForeignEventError, NotFoundError
-from consilience.core.events import read_payload
-from consilience.journal.feed import Row, read_event
-from consilience.journal.intake import MAX_BLOB, Blob, named_blobs
+from consilience.core.events import Event, read_payload
+from consilience.journal.feed import Row, read_event, row_of
+from consilience.journal.intake import MAX_BLOB, Blob
+from consilience.journal.kinds import named_blobs
 from consilience.journal.store import Store
 
 FORMAT = "journal"
@@ -147,18 +148,7 @@ def _blob_item(line: bytes) -> tuple[str, Blob]:
 def _row(line: bytes) -> Row:
     found = msgspec.json.decode(line, type=_EventLine)
     payload = found.payload.encode()
-    fields = read_payload(payload)
-    return Row(
-        position=-1,
-        id=found.id,
-        hive=fields.hive,
-        author=fields.author,
-        feed=fields.feed,
-        seq=fields.seq,
-        kind=fields.kind,
-        payload=payload,
-        jws=found.jws,
-    )
+    return row_of(Event(id=found.id, payload=payload, jws=found.jws, fields=read_payload(payload), body=None))
 
 
 def parts(found: Iterable[Item]) -> Iterator[tuple[list[Row], dict[str, Blob]]]:

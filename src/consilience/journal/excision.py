@@ -98,11 +98,6 @@ def excisions_of(events: Sequence[Event], acts_for: ActsFor | None = None) -> Ex
     return Excisions(stated=stated, withdrawn=withdrawn)
 
 
-def standing_events(events: Sequence[Event]) -> list[Event]:
-    """Return the events whose effect stands, in the order given."""
-    return excisions_of(events).without(events)
-
-
 def excision_digest(excisions: Excisions) -> str:
     """Name the excisions in force: with the same events, equal digests mean equal withdrawn events; "" for none."""
     names = sorted(excision.event for excision in excisions.in_force)

@@ -35,6 +35,42 @@ class Row(Struct, frozen=True, kw_only=True):
     jws: str
 
 
+COLUMNS = ", ".join(Row.__struct_fields__)
+"""The columns of a row as SQL names them, in the order in which `stored_row` reads them."""
+
+
+def row_of(event: Event, position: int = -1) -> Row:
+    """Return an event as it is stored at a local position; -1 for one that has none yet."""
+    fields = event.fields
+    return Row(
+        position=position,
+        id=event.id,
+        hive=fields.hive,
+        author=fields.author,
+        feed=fields.feed,
+        seq=fields.seq,
+        kind=fields.kind,
+        payload=event.payload,
+        jws=event.jws,
+    )
+
+
+def stored_row(values: tuple[Any, ...]) -> Row:
+    """Return the row that these columns make."""
+    position, name, hive, author, feed, seq, kind, payload, jws = values
+    return Row(
+        position=position,
+        id=name,
+        hive=hive,
+        author=author,
+        feed=feed,
+        seq=seq,
+        kind=kind,
+        payload=payload,
+        jws=jws,
+    )
+
+
 class FeedHead(Struct, frozen=True, kw_only=True):
     """Where a feed stands. `seq` is -1 and `id` None before its first event."""
 

@@ -49,7 +49,7 @@ class Key(Struct, frozen=True, kw_only=True):
     format: int = FORMAT
 
 
-class Head(Struct, frozen=True, kw_only=True):
+class SnapshotHead(Struct, frozen=True, kw_only=True):
     """What a snapshot says of itself.
 
     Attributes:
@@ -157,7 +157,7 @@ class Fold:
         if self.file is None:
             raise StateDamagedError("there is no file")
         cells = _read_cells(self.file)
-        head = _decode(cells.get(_HEAD, b""), Head)
+        head = _decode(cells.get(_HEAD, b""), SnapshotHead)
         if head.key != self.key or head.sizes != self._sizes():
             raise StateDamagedError("the snapshot is of something else, or rows are missing")
         if head.digest != excision_digest(head.excisions):
@@ -230,9 +230,9 @@ class Fold:
             file.run_all("INSERT INTO cell VALUES (?,?,?)", rows)
         file.commit()
 
-    def _head(self) -> Head:
+    def _head(self) -> SnapshotHead:
         excisions = self.excisions
-        return Head(
+        return SnapshotHead(
             key=self.key,
             progress=self.progress,
             excisions=excisions,

@@ -32,7 +32,7 @@ Made = TypeVar("Made")
 _MEND = "`consilience verify` says what differs; restore the journal from a backup"
 
 
-class Head(Struct, frozen=True, kw_only=True):
+class TreeHead(Struct, frozen=True, kw_only=True):
     """How many events, and the root of the tree over them."""
 
     size: int
@@ -46,7 +46,7 @@ class CheckedTree:
         self._events = events
         self._tiles = tiles
 
-    def head(self, size: int, signed: Iterable[Head] = ()) -> Head:
+    def head(self, size: int, signed: Iterable[TreeHead] = ()) -> TreeHead:
         """Return the head over the first `size` events.
 
         Args:
@@ -63,9 +63,9 @@ class CheckedTree:
             edge.add(leaf_hash(bytes.fromhex(name)))
         if edge.size != size:
             raise TamperedError(f"the journal has {edge.size} of {size} events", hint=_MEND)
-        return Head(size=size, root=edge.root())
+        return TreeHead(size=size, root=edge.root())
 
-    def inclusion(self, index: int, head: Head) -> list[bytes]:
+    def inclusion(self, index: int, head: TreeHead) -> list[bytes]:
         """Return the audit path of the event at a position.
 
         Raises:
@@ -80,7 +80,7 @@ class CheckedTree:
 
         return self._checked(lambda: inclusion_path(index, head.size, self._tiles), holds, head)
 
-    def consistency(self, first: Head, second: Head) -> list[bytes]:
+    def consistency(self, first: TreeHead, second: TreeHead) -> list[bytes]:
         """Return the proof that the first tree begins the second.
 
         Raises:
@@ -94,11 +94,11 @@ class CheckedTree:
             second,
         )
 
-    def _edge(self, head: Head) -> Frontier:
+    def _edge(self, head: TreeHead) -> Frontier:
         self._checked(lambda: tree_root(head.size, self._tiles), lambda root: root == head.root, head)
         return Frontier.of(head.size, self._tiles)
 
-    def _checked(self, make: Callable[[], Made], holds: Callable[[Made], bool], head: Head) -> Made:
+    def _checked(self, make: Callable[[], Made], holds: Callable[[Made], bool], head: TreeHead) -> Made:
         for attempt in (make, self._anew(make)):
             try:
                 made = attempt()

@@ -13,7 +13,7 @@ Data flow: rows and blobs from a file or a peer -> here -> Store, in the open gr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -27,7 +27,7 @@ from consilience.core.ports import Verifier
 from consilience.journal.causality import causes, depths
 from consilience.journal.erasure import read_erasures
 from consilience.journal.feed import Row, check_row, read_event
-from consilience.journal.kinds import BY_NAME, references, specification_blobs
+from consilience.journal.kinds import BY_NAME, named_blobs, references
 from consilience.journal.queries import place_of, rare_rows
 from consilience.journal.store import Store
 
@@ -254,19 +254,3 @@ def _named(store: Store, event: Event, blobs: Mapping[str, Blob]) -> Iterator[st
         return  # the lack of the specification itself has been told
     except JournalError as error:
         raise _refuse(event, error.message) from error
-
-
-def named_blobs(event: Event, read: Callable[[str], bytes]) -> Iterator[str]:
-    """Yield the names of the blobs that belong to an event, those that a specification names included.
-
-    `read` returns a specification; it is asked after its name was yielded.
-
-    Raises:
-        JournalError: the specification cannot be read.
-    """
-    kind = BY_NAME.get(event.fields.kind)
-    if kind is None or event.body is None:
-        return
-    yield from references(event.body, kind.blobs)
-    if isinstance(event.body, HiveFounded) and event.body.specification:
-        yield from specification_blobs(read(event.body.specification))

@@ -1,165 +1,44 @@
-"""The journal: one writer appends signed events in groups; anyone reads and folds them.
+"""The journal as its one writer has it: signed events are appended in groups.
 
 Rules:
     1. `append` signs and folds at once; `commit` makes the group durable. Only then is it acknowledged.
-    2. One process writes (a lock); readers never block it.
+    2. One process writes (a lock); readers (`journal.reader`) never block it.
     3. A writer extends its own feed only where `journal.device` lets it, else it opens a new feed.
 
-Data flow: body -> append -> views and store; store -> `events` -> canonical order -> any view.
+Data flow: body -> append -> store, and the views that follow.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from consilience.core.bodies import HiveFounded
 from consilience.core.bodies_journal import FeedOpened
-from consilience.core.errors import JournalError, NotFoundError, TamperedError
+from consilience.core.errors import JournalError
 from consilience.core.events import Event, identity_hive, payload_bytes
 from consilience.core.ports import Clock, Redactor, Signer, Verifier
-from consilience.core.redaction import Redactor as KnownShapes
+from consilience.core.redaction import ShapeRedactor
 from consilience.journal.device import FeedMark, WriterLock, claim_feed, refuse_lost
-from consilience.journal.excision import standing_events
-from consilience.journal.feed import FeedHead, Row, advance, check_row, next_payload, read_event
-from consilience.journal.gathering import ordered, proofs
+from consilience.journal.feed import FeedHead, Row, advance, next_payload, read_event, row_of
 from consilience.journal.intake import Blob, Intake
-from consilience.journal.kinds import kind_named
-from consilience.journal.operators import KeyFolds
-from consilience.journal.order import Ordered
-from consilience.journal.quarantine import Proof
 from consilience.journal.queries import feed_ids, own_heads
+from consilience.journal.reader import JOURNAL_NAME, JournalReader, View
 from consilience.journal.redacting import redact_payload
 from consilience.journal.spending import SpendingFeed
 from consilience.journal.store import Durability, Store
 
-JOURNAL_NAME = "journal.db"
 LOCK_NAME = "journal.lock"
 SALT_BYTES = 16  # 128 bits: no text can be guessed from its name (NIST SP 800-132 asks for as many of a salt)
-TAIL_EVENTS = 64  # checked at each opening, a few milliseconds; `verify` checks all
-
 
 _ACCUSED = "`consilience verify` names the proof; the journal stays readable, go on elsewhere or with another key"
-
-
-class View(Protocol):
-    """**Protocol:** a fold of events. The state is what `apply` left behind; equal events give equal states."""
-
-    def apply(self, event: Event) -> None:
-        """Take one more event, in canonical order. Must ignore kinds that it does not know."""
-
-
-AnyView = TypeVar("AnyView", bound=View)
-
-
-def fold(view: AnyView, events: Iterable[Event]) -> AnyView:
-    """Apply every event to a new view and return it."""
-    for event in events:
-        view.apply(event)
-    return view
-
-
-class JournalReader:
-    """A journal to look at. Never writes, never locks.
-
-    `keys` makes the fold of keys by which order is told; `node` sets it. Without it certificates and rotations do not
-    count.
-    """
-
-    keys: KeyFolds | None = None
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    @classmethod
-    def open(cls, folder: Path) -> JournalReader:
-        """Open the journal in a state folder.
-
-        Raises:
-            NotFoundError: there is none.
-        """
-        return cls(Store.open(folder / JOURNAL_NAME))
-
-    @property
-    def store(self) -> Store:
-        """The file below, for verification and backups."""
-        return self._store
-
-    def hives(self) -> dict[str, HiveFounded]:
-        """Return the genesis of each hive in this journal, oldest first."""
-        found: dict[str, HiveFounded] = {}
-        for row in self._store.rows(kind=kind_named(HiveFounded)):
-            event = read_event(row.payload, row.jws)
-            if isinstance(event.body, HiveFounded):
-                found.setdefault(event.fields.hive, event.body)
-        return found
-
-    def hive_of(self, problem: str) -> str | None:
-        """Return the hive that was founded for a problem, None when there is none yet."""
-        return next((hive for hive, body in self.hives().items() if body.problem == problem), None)
-
-    def arrivals(self, *, hive: str | None = None, to: int | None = None) -> Iterator[Event]:
-        """Yield events in order of arrival, up to local position `to`."""
-        for row in self._store.rows(hive=hive, to=to):
-            yield read_event(row.payload, row.jws)
-
-    def events(self, hive: str, *, to: int | None = None) -> list[Event]:
-        """Return a hive's events that count, and its identities', in canonical order, up to local position `to`."""
-        return self.ordered(hive, to=to).events
-
-    def ordered(self, hive: str, *, to: int | None = None) -> Ordered:
-        """Return the same events with the proofs against authors in quarantine, and what does not count."""
-        return ordered(self._store, hive, to, self.keys)
-
-    def proofs(self, hive: str) -> tuple[Proof, ...]:
-        """Return why authors in a hive are in quarantine; reads no events where nobody is."""
-        return proofs(self._store, hive, self.keys)
-
-    def standing(self, hive: str, *, to: int | None = None) -> list[Event]:
-        """Return what views fold: a hive's events in canonical order, without what was excised."""
-        return standing_events(self.events(hive, to=to))
-
-    def check_tail(self, verifier: Verifier) -> None:
-        """Check hash and signature of the latest events: what a reader does before it shows anything.
-
-        Raises:
-            TamperedError: one of them does not hold.
-        """
-        for row in self._store.tail(TAIL_EVENTS):
-            fault = check_row(row, verifier)
-            if fault:
-                raise TamperedError(
-                    f"event {row.position} ({row.id[:12]}): {fault}",
-                    hint="`consilience verify` checks the rest; restore the journal from a backup",
-                )
-
-    def event(self, prefix: str) -> Event:
-        """Return the one event whose id begins so.
-
-        Raises:
-            NotFoundError: none does, or several do.
-        """
-        found = self._store.rows_named(prefix, 2)
-        if len(found) != 1:
-            what = f"several events begin with {prefix!r}" if found else f"no event {prefix!r}"
-            raise NotFoundError(what, hint="see `consilience log --json`")
-        return read_event(found[0].payload, found[0].jws)
-
-    def blob(self, name: str) -> bytes:
-        """Return a blob by its hash."""
-        return self._store.get(name)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._store.close()
 
 
 class Journal(JournalReader):
     """A journal that this process writes, for one hive and one author."""
 
-    redactor: Redactor = KnownShapes()  # every text passes it before it is stored; `node.secrets` knows more
+    redactor: Redactor = ShapeRedactor()  # every text passes it before it is stored; `node.secrets` knows more
 
     def __init__(self, store: Store, lock: WriterLock, signer: Signer, clock: Clock) -> None:
         super().__init__(store)
@@ -381,20 +260,6 @@ class Journal(JournalReader):
             self._spending.release()
         self._lock.release()
 
-    def _row(self, event: Event) -> Row:
-        fields = event.fields
-        return Row(
-            position=self._position,
-            id=event.id,
-            hive=fields.hive,
-            author=fields.author,
-            feed=fields.feed,
-            seq=fields.seq,
-            kind=fields.kind,
-            payload=event.payload,
-            jws=event.jws,
-        )
-
     def _sign(self, head: FeedHead, body: Any, after: tuple[str, ...]) -> Event:
         if self._accused and head.hive != identity_hive(head.author):
             raise JournalError(
@@ -408,7 +273,7 @@ class Journal(JournalReader):
             raise JournalError(f"{payload.kind}: {error}") from error
         event = read_event(data, self._signer.sign(data))  # views see what a replay will see, to the last bit
         self._store.begin()
-        self._store.add(self._row(event))
+        self._store.add(row_of(event, self._position))
         return event
 
     def _show(self, event: Event) -> Event:

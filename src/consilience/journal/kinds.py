@@ -11,7 +11,7 @@ Data flow: payload body -> upcast -> typed body -> views; typed body -> payload 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -21,6 +21,7 @@ from consilience.core import bodies
 from consilience.core import bodies_identity as identity
 from consilience.core import bodies_journal as records
 from consilience.core.errors import JournalError
+from consilience.core.events import Event
 from consilience.core.problem import Problem
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
@@ -205,3 +206,19 @@ def specification_blobs(specification: bytes) -> tuple[str, ...]:
     except msgspec.DecodeError as error:
         raise JournalError(f"a specification cannot be read: {error}") from error
     return tuple(file.sha256 for file in problem.evaluator.files)
+
+
+def named_blobs(event: Event, read: Callable[[str], bytes]) -> Iterator[str]:
+    """Yield the names of the blobs that belong to an event, those that a specification names included.
+
+    `read` returns a specification; it is asked after its name was yielded.
+
+    Raises:
+        JournalError: the specification cannot be read.
+    """
+    kind = BY_NAME.get(event.fields.kind)
+    if kind is None or event.body is None:
+        return
+    yield from references(event.body, kind.blobs)
+    if isinstance(event.body, bodies.HiveFounded) and event.body.specification:
+        yield from specification_blobs(read(event.body.specification))

@@ -9,7 +9,7 @@ Data flow: identities' events in canonical order -> KeyFold -> `operators` -> wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from consilience.core.bodies_identity import Capability
@@ -27,6 +27,9 @@ class KeyFold(Protocol):
 
     def operator_of(self, key: str) -> str:
         """Return whose device or agent a key is, "" for nobody's."""
+
+    def acts_for(self) -> Mapping[str, frozenset[str]]:
+        """Return by DID on whose behalf it may excise."""
 
     def allows(self, key: str, capability: Capability) -> bool:
         """Tell whether the certificate of somebody's device or agent gives it a capability."""

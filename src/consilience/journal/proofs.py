@@ -18,9 +18,9 @@ from msgspec import Struct
 
 from consilience.core.canonical import canonical_bytes
 from consilience.core.errors import IdentityError, JournalError, ProofError
-from consilience.core.events import Event, event_id, identity_hive
+from consilience.core.events import Event, identity_hive
 from consilience.core.ports import NoteVerifier, Proofs, Verifier
-from consilience.journal.feed import Row, check_row, read_event
+from consilience.journal.feed import Row, check_row, read_event, row_of
 from consilience.journal.merkle import inclusion_holds, leaf_hash
 from consilience.journal.notes import Checkpoint, Note, cosignatures, log_fault, read_checkpoint, read_note
 from consilience.journal.views.keys import KeysView
@@ -198,24 +198,11 @@ def _certified_keys(identity: tuple[SignedEvent, ...], checks: ProofChecks) -> d
 
 
 def _checked_event(signed: SignedEvent, verifier: Verifier, name: str = "the event") -> Event:
-    payload = signed.payload.encode()
     try:
-        event = read_event(payload, signed.jws)
+        event = read_event(signed.payload.encode(), signed.jws)
     except JournalError as error:
         raise ProofError(f"{name} cannot be read: {error.message}", hint=_MEND) from error
-    fields = event.fields
-    row = Row(
-        position=0,
-        id=event_id(payload),
-        hive=fields.hive,
-        author=fields.author,
-        feed=fields.feed,
-        seq=fields.seq,
-        kind=fields.kind,
-        payload=payload,
-        jws=signed.jws,
-    )
-    fault = check_row(row, verifier)
+    fault = check_row(row_of(event), verifier)
     if fault:
         raise ProofError(f"{name} ({event.id[:12]}): {fault}", hint=_MEND)
     return event

@@ -69,7 +69,7 @@ def feed_start(store: Store, hive: str, author: str, feed: str) -> Event | None:
     return read_event(bytes(rows[0][0]), rows[0][1]) if rows else None
 
 
-def is_spending(start: Event | None) -> bool:
+def _is_spending(start: Event | None) -> bool:
     """Tell whether a feed that starts so may spend."""
     return start is not None and isinstance(start.body, FeedOpened) and start.body.spending
 
@@ -80,7 +80,7 @@ def own_heads(store: Store, hive: str, author: str, *, spending: bool) -> dict[s
     unforked = is_unforked(store)
     for feed in feed_ids(store, hive):
         start = feed_start(store, hive, author, feed)
-        if start is not None and is_spending(start) == spending:
+        if start is not None and _is_spending(start) == spending:
             heads[feed] = feed_head(store, hive, author, feed, unforked=unforked)
     return heads
 

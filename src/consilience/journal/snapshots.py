@@ -22,13 +22,13 @@ from msgspec.structs import replace
 
 from consilience.core.errors import JournalError
 from consilience.core.events import Event
+from consilience.journal.acting import excisions_in
 from consilience.journal.beside import Beside, beside
 from consilience.journal.device import WriterLock
-from consilience.journal.excision import excisions_of
 from consilience.journal.feed import read_event
 from consilience.journal.folding import Fold, Key, NotOnTopError, Views
-from consilience.journal.journal import JournalReader
 from consilience.journal.order import Ordered
+from consilience.journal.reader import JournalReader
 from consilience.journal.table_file import StateDamagedError, TableFile, remove_state
 
 FOLDER = "views"
@@ -111,7 +111,7 @@ def fold_of(source: Source, events: Sequence[Event], *, whole: bool = False) -> 
     """Return the views folded from these events, in canonical order, in memory; `whole` as for a fold."""
     fold = Fold(source.key, source.views())
     fold.whole = whole
-    fold.sort_in(events, excisions_of(events), save_every=SAVE_EVERY)
+    fold.sort_in(events, excisions_in(events, source.journal.keys), save_every=SAVE_EVERY)
     return Snapshot(source, fold)
 
 
@@ -222,7 +222,7 @@ def _sort_in(source: Source, fold: Fold) -> None:
     fold.whole = source.before.whole and _counts_all(ordered)
     if fold.file is not None and fold.file.path is not None:
         fold.writes = fold.writes and fold.whole
-    fold.sort_in(ordered.events, excisions_of(ordered.events), save_every=SAVE_EVERY)
+    fold.sort_in(ordered.events, excisions_in(ordered.events, journal.keys), save_every=SAVE_EVERY)
     fold.move(position, last)
 
 

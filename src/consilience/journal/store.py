@@ -21,15 +21,14 @@ from typing import Any, Literal
 
 from consilience.core.canonical import sha256_hex
 from consilience.core.errors import DamagedError, JournalError, NotFoundError
-from consilience.journal.feed import Row
+from consilience.journal.feed import COLUMNS, Row, stored_row
 from consilience.journal.opening import check_before_opening, no_journal_yet
 from consilience.journal.refusals import MEND_DAMAGED, explain
 from consilience.journal.schema import FORMAT_VERSION, format_of, schema_faults, upgrade
 
 Durability = Literal["full", "normal"]
 
-_COLUMNS = "position, id, hive, author, feed, seq, kind, payload, jws"
-_INSERT = f"INSERT INTO event ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)"  # noqa: S608  constant columns
+_INSERT = f"INSERT INTO event ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)"  # noqa: S608  constant columns
 FIRST_POSITION = -(2**63)  # SQLite's smallest: a row before 0, which is a fault, is read as well
 _LAST_POSITION = 2**63 - 1  # SQLite's largest
 _BUSY_SECONDS = 10.0  # a reader that moves the log into the file holds others up for less
@@ -188,7 +187,7 @@ class Store:
 
         With `start` the rows are walked through where they lie; without it, those of one hive are looked up.
         """
-        query = f"SELECT {_COLUMNS} FROM event WHERE position >= ? AND position <= ?"  # noqa: S608  constant columns
+        query = f"SELECT {COLUMNS} FROM event WHERE position >= ? AND position <= ?"  # noqa: S608  constant columns
         values: list[object] = [
             FIRST_POSITION if start is None else start,
             _LAST_POSITION if to is None else min(to, _LAST_POSITION),
@@ -198,7 +197,7 @@ class Store:
                 query += f" AND {column} = ?"
                 values.append(value)
         for found in self._select(query + " ORDER BY position", values):
-            yield _row(found)
+            yield stored_row(found)
 
     def ids(self, start: int = 0, stop: int = _LAST_POSITION) -> Iterator[str]:
         """Yield the ids of events in order of arrival, from local position `start` up to before `stop`."""
@@ -231,8 +230,8 @@ class Store:
 
     def tail(self, count: int) -> list[Row]:
         """Return the latest rows, oldest first."""
-        query = f"SELECT {_COLUMNS} FROM event ORDER BY position DESC LIMIT ?"  # noqa: S608  constant columns
-        return [_row(values) for values in reversed(self._fetch(query, (count,)))]
+        query = f"SELECT {COLUMNS} FROM event ORDER BY position DESC LIMIT ?"  # noqa: S608  constant columns
+        return [stored_row(values) for values in reversed(self._fetch(query, (count,)))]
 
     def feed_tip(self, hive: str, feed: str) -> tuple[str, int] | None:
         """Return id and seq of the latest event of a feed, None when nothing of it is here."""
@@ -242,11 +241,11 @@ class Store:
 
     def rows_named(self, prefix: str, most: int) -> list[Row]:
         """Return at most so many rows whose id begins so."""
-        query = f"SELECT {_COLUMNS} FROM event WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"  # noqa: S608  constant
+        query = f"SELECT {COLUMNS} FROM event WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"  # noqa: S608  constant
         found = self._fetch(query, (prefix, prefix + "g", most))  # "g" follows every hex digit
-        return [_row(values) for values in found]
+        return [stored_row(values) for values in found]
 
-    def heads(self, author: str) -> dict[str, int]:
+    def last_seqs(self, author: str) -> dict[str, int]:
         """Return the last seq of each feed of an author, over all hives."""
         query = "SELECT feed, max(seq) FROM event WHERE author = ? GROUP BY feed"
         return {str(feed): int(seq) for feed, seq in self._fetch(query, (author,))}
@@ -254,12 +253,6 @@ class Store:
     def count(self) -> int:
         """Return the next local position: how many events there are, for positions have no gaps (`verify` checks)."""
         return int(self._fetch("SELECT coalesce(max(position) + 1, 0) FROM event")[0][0])
-
-    def starting(self, name: str, most: int = 2) -> list[Row]:
-        """Return the events whose id begins with `name`, at most so many."""
-        query = f"SELECT {_COLUMNS} FROM event WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"  # noqa: S608  constant columns
-        found = self._fetch(query, (name, name + "g", most))
-        return [Row(**dict(zip(Row.__struct_fields__, values, strict=True))) for values in found]
 
     def structure_faults(self) -> list[str]:
         """Return what SQLite's own check finds wrong with the file; empty when it is sound. Reads all of it."""
@@ -330,18 +323,3 @@ class Store:
 
 def _values(row: Row) -> tuple[object, ...]:
     return (row.position, row.id, row.hive, row.author, row.feed, row.seq, row.kind, row.payload, row.jws)
-
-
-def _row(values: tuple[Any, ...]) -> Row:
-    position, name, hive, author, feed, seq, kind, payload, jws = values
-    return Row(
-        position=position,
-        id=name,
-        hive=hive,
-        author=author,
-        feed=feed,
-        seq=seq,
-        kind=kind,
-        payload=payload,
-        jws=jws,
-    )

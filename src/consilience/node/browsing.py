@@ -20,12 +20,13 @@ from msgspec.structs import replace
 from consilience.core.bodies_journal import ResultExcised
 from consilience.core.errors import NotFoundError, UsageError
 from consilience.core.events import Event
+from consilience.journal.acting import excisions_in
 from consilience.journal.browsing import Choice, authors_named, following, latest
-from consilience.journal.excision import NO_EXCISIONS, Excisions, excisions_of
+from consilience.journal.excision import NO_EXCISIONS, Excisions
 from consilience.journal.feed import Row, read_event
-from consilience.journal.journal import JournalReader
 from consilience.journal.quarantine import Proof
 from consilience.journal.queries import hive_authors, identity_hives, rare_rows
+from consilience.journal.reader import JournalReader
 from consilience.node.reading import find_hive
 from consilience.node.verifying import fresh_keys, ring_of
 
@@ -99,7 +100,7 @@ class EventLog:
         store, hive = self._journal.store, self._hives[0]
         if not rare_rows(store, hive, ResultExcised):
             return NO_EXCISIONS
-        return excisions_of(self._journal.events(hive))
+        return excisions_in(self._journal.events(hive), self._journal.keys)
 
     def quarantined(self) -> tuple[Proof, ...]:
         """Return why authors of this study are in quarantine."""

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from consilience.core.bodies_identity import Capability, ControllerNamed, KeyCertified, KeyPurpose, KeyRevoked
 from consilience.core.canonical import canonical_bytes
-from consilience.core.errors import IdentityError, ProofError, UsageError
+from consilience.core.errors import IdentityError, NotFoundError, ProofError, UsageError
 from consilience.core.untrusted import NAME_CHARACTERS, one_capped_line
 from consilience.identity.did import decode_did
 from consilience.identity.keys import Identity
@@ -30,7 +30,7 @@ from consilience.identity.statements import certificate_statement, consent_state
 from consilience.journal.views.key_chain import certificate_fault, naming_fault
 from consilience.node.identities import OpenSoul
 from consilience.node.places import UserPlaces
-from consilience.node.rotation import own_heads
+from consilience.node.rotation import last_seqs
 
 Form = TypeVar("Form", bound=Struct)
 _LARGEST_BYTES = 65536  # a request has under a thousand
@@ -121,15 +121,15 @@ def revoke(soul: OpenSoul, key: str, reason: str, journals: tuple[Path, ...] = (
     """Revoke a certified key, or this identity itself, as of what this device and `journals` know; return the event.
 
     Raises:
-        IdentityError: it was never certified, or is revoked already.
+        NotFoundError: it was never certified, or is revoked already.
     """
     state = soul.state
     standing = [each for each in state.certificates if each.key == key and not each.revoked]
     known = not state.revoked_event if key == state.author else bool(standing)
     if not known:
-        raise IdentityError(f"{key} is not a standing key of this identity", hint="consilience id show")
+        raise NotFoundError(f"{key} is not a standing key of this identity", hint="`consilience id show` lists them")
     is_witness = any(each.purpose == "witness" for each in standing)
-    closes = {} if is_witness else own_heads(soul.places.marks, key, journals)
+    closes = {} if is_witness else last_seqs(soul.places.marks, key, journals)
     return soul.write(KeyRevoked(key=key, reason=one_capped_line(reason), closes=closes))
 
 
@@ -205,7 +205,9 @@ def _read(path: Path, form: type[Form], what: str, made_by: str) -> Form:
         if path.stat().st_size > _LARGEST_BYTES:
             raise UsageError(f"{path} is not a {what}", hint=f"make one with `{made_by}`")
         return msgspec.json.decode(path.read_bytes(), type=form)
-    except (OSError, msgspec.DecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}", hint=f"make one with `{made_by}`") from error
+    except msgspec.DecodeError as error:
         raise UsageError(f"{path} is not a {what}: {error}", hint=f"make one with `{made_by}`") from error
 
 

@@ -20,8 +20,8 @@ from consilience.core.bodies_journal import CheckpointSigned
 from consilience.core.errors import ProofError, UsageError
 from consilience.identity.witness_keys import WitnessVerifier
 from consilience.journal.checkpoints import Claim, read_claims
-from consilience.journal.feed import Row, read_event
-from consilience.journal.heads import CheckedTree, Head
+from consilience.journal.feed import read_event, row_of
+from consilience.journal.heads import CheckedTree, TreeHead
 from consilience.journal.kinds import kind_named
 from consilience.journal.notes import (
     Checkpoint,
@@ -83,7 +83,7 @@ def sign_head(log: LogWriter) -> Claim:
     return _record(log, note, head, ())
 
 
-def head_of(log: LogWriter, size: int, signed: Iterable[Head]) -> Head:
+def head_of(log: LogWriter, size: int, signed: Iterable[TreeHead]) -> TreeHead:
     """Return the checked head over the first `size` events."""
     tiles = TileTree.open(log.journal.store, log.folder)
     try:
@@ -143,7 +143,7 @@ def add_timestamp(log: LogWriter, claim: Claim, response: bytes) -> Claim:
     return _record(log, read_note(claim.note), claim.head, (*claim.timestamps, blob))
 
 
-def _record(log: LogWriter, note: Note, head: Head, timestamps: tuple[str, ...]) -> Claim:
+def _record(log: LogWriter, note: Note, head: TreeHead, timestamps: tuple[str, ...]) -> Claim:
     body = CheckpointSigned(
         origin=log.origin, size=head.size, root=head.root.hex(), note=write_note(note), timestamps=timestamps
     )
@@ -177,25 +177,10 @@ def _take_reply(log: LogWriter, text: str) -> str:
         raise ProofError(
             f"not what a witness answers: {error}", hint="give the output of `consilience witness`"
         ) from error
-    log.journal.take((_row(signed) for signed in reply.identity), ring_of(log.journal.store))
+    events = (read_event(signed.payload.encode(), signed.jws) for signed in reply.identity)
+    log.journal.take(map(row_of, events), ring_of(log.journal.store))
     log.journal.commit()
     return reply.cosignature
-
-
-def _row(signed: SignedEvent) -> Row:
-    event = read_event(signed.payload.encode(), signed.jws)
-    fields = event.fields
-    return Row(
-        position=0,
-        id=event.id,
-        hive=fields.hive,
-        author=fields.author,
-        feed=fields.feed,
-        seq=fields.seq,
-        kind=fields.kind,
-        payload=event.payload,
-        jws=signed.jws,
-    )
 
 
 def _meant(log: LogWriter, added: tuple[NoteSignature, ...]) -> tuple[Claim, tuple[Cosignature, ...]]:

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from consilience.core.errors import NotFoundError
 from consilience.journal.device import marks_of
-from consilience.journal.journal import JOURNAL_NAME
+from consilience.journal.reader import JOURNAL_NAME
 from consilience.journal.snapshots import FOLDER
 from consilience.journal.store import Store
 from consilience.node.places import UserPlaces

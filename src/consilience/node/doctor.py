@@ -21,7 +21,7 @@ from consilience.core.outcome import LEVEL_RANK, Outcome
 from consilience.core.ports import Grants, LoadedProblem, TrialRequest
 from consilience.core.study import StudySettings
 from consilience.identity.keystore import load
-from consilience.journal.journal import JOURNAL_NAME
+from consilience.journal.reader import JOURNAL_NAME
 from consilience.node.denied import denied
 from consilience.node.doctor_gpu import examine_gpu
 from consilience.node.findings import Finding, Health

@@ -10,6 +10,7 @@ import secrets
 from pathlib import Path
 
 from consilience.core.errors import EnvironmentLacksError
+from consilience.identity.key_files import sync_folder
 
 
 def draft_of(path: Path) -> Path:
@@ -35,17 +36,9 @@ def write_durably(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise EnvironmentLacksError(
             f"cannot write {path}: {error}", hint="make room, or the folder writable"
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -16,14 +16,18 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from consilience.core.bodies import HiveFounded
 from consilience.core.errors import ConsilienceError, NotFoundError, UsageError
 from consilience.core.ports import Verifier
 from consilience.journal.device import WriterLock
 from consilience.journal.exchange import Item, items, lines, parts, read_lines
+from consilience.journal.feed import read_event
 from consilience.journal.gathering import all_proofs
 from consilience.journal.intake import Intake
-from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME
+from consilience.journal.journal import LOCK_NAME
+from consilience.journal.kinds import kind_named
 from consilience.journal.quarantine import Proof
+from consilience.journal.reader import JOURNAL_NAME
 from consilience.journal.store import Store
 from consilience.node.durable import draft_of
 from consilience.node.places import hide_from_git
@@ -45,7 +49,8 @@ class Exported(Struct, frozen=True, kw_only=True):
 class TakenIn(Struct, frozen=True, kw_only=True):
     """What was taken in: `events` are those in the file, `new` those that were not here before.
 
-    `authors` signed the new ones; `quarantined` are the proofs that the journal holds now.
+    `authors` signed the new ones; `quarantined` are the proofs that the journal holds now. `beside` are the hives in
+    the journal whose problem had another one first: they are kept, and the commands show the first.
     """
 
     events: int
@@ -53,6 +58,7 @@ class TakenIn(Struct, frozen=True, kw_only=True):
     blobs: int
     authors: tuple[str, ...]
     quarantined: tuple[Proof, ...]
+    beside: tuple[str, ...] = ()
 
 
 def export_journal(state: Path, destination: Path) -> Exported:
@@ -77,7 +83,9 @@ def export_journal(state: Path, destination: Path) -> Exported:
             size = file.tell()
         temporary.replace(destination)
     except OSError as error:
-        raise ConsilienceError(f"cannot write {destination}: {error}", hint="name a writable place") from error
+        raise ConsilienceError(
+            f"cannot write {destination}: {error.strerror or error}", hint="name a writable place"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
         store.close()
@@ -132,7 +140,25 @@ def _take(store: Store, found: Iterator[Item], verifier: Verifier) -> TakenIn:
         store.rollback()
         raise
     found_proofs = all_proofs(store, fresh_keys)
-    return TakenIn(events=events, new=new, blobs=blobs, authors=tuple(sorted(authors)), quarantined=found_proofs)
+    return TakenIn(
+        events=events,
+        new=new,
+        blobs=blobs,
+        authors=tuple(sorted(authors)),
+        quarantined=found_proofs,
+        beside=_beside(store),
+    )
+
+
+def _beside(store: Store) -> tuple[str, ...]:
+    """Return the hives whose problem had another hive first, in order of arrival."""
+    first: dict[str, str] = {}
+    later: list[str] = []
+    for row in store.rows(kind=kind_named(HiveFounded)):
+        body = read_event(row.payload, row.jws).body
+        if isinstance(body, HiveFounded) and first.setdefault(body.problem, row.hive) != row.hive:
+            later.append(row.hive)
+    return tuple(later)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from consilience.core.bodies import ASIDE
 from consilience.core.bodies_journal import ExcisionWithdrawn, ResultExcised
-from consilience.core.errors import ExcisionError, NotFoundError
+from consilience.core.errors import ExcisionError, NotFoundError, UsageError
 from consilience.core.events import Event
 from consilience.core.untrusted import one_capped_line
 from consilience.journal.authority import authority_of
@@ -87,7 +87,8 @@ def plan_excision(reader: StudyReader, name: str, reason: str, author: str) -> P
 
     Raises:
         NotFoundError: nothing, or several things, have this name.
-        ExcisionError: not allowed, excised already, or no reason given.
+        ExcisionError: not allowed, or excised already.
+        UsageError: no reason given.
     """
     target = _target(reader, name)
     found = reader.excisions.of(target.id)
@@ -95,7 +96,7 @@ def plan_excision(reader: StudyReader, name: str, reason: str, author: str) -> P
         raise ExcisionError(
             f"{_words(reader, target)} is excised already, by {found.event[:16]}", hint="--withdraw takes that back"
         )
-    if fault := authority_of(reader.events).fault(author, target):
+    if fault := authority_of(reader.events, reader.acts_for).fault(author, target):
         raise ExcisionError(f"{_words(reader, target)} cannot be excised: {fault}", hint=_may(author))
     body = ResultExcised(target=target.id, reason=_reason(reason))
     return Plan(body=body, preview=_preview(reader, body, target, author))
@@ -106,7 +107,8 @@ def plan_taking_back(reader: StudyReader, name: str, reason: str, author: str) -
 
     Raises:
         NotFoundError: no such excision, or several.
-        ExcisionError: not allowed, without effect already, or no reason given.
+        ExcisionError: not allowed, or without effect already.
+        UsageError: no reason given.
     """
     found = [excision for excision in reader.excisions.stated if name and excision.event.startswith(name)]
     if len(found) != 1:
@@ -117,7 +119,7 @@ def plan_taking_back(reader: StudyReader, name: str, reason: str, author: str) -
         how = f"was taken back by {excision.taken_back[:16]}" if excision.taken_back else excision.refused
         raise ExcisionError(f"excision {excision.event[:16]} has no effect: {how}", hint="there is nothing to do")
     target = next(event for event in reader.events if event.id == excision.target)
-    if fault := taking_back_fault(excision, target.fields.author, author, authority_of(reader.events)):
+    if fault := taking_back_fault(excision, target.fields.author, author, authority_of(reader.events, reader.acts_for)):
         raise ExcisionError(f"excision {excision.event[:16]} cannot be taken back: {fault}", hint=_may(author))
     body = ExcisionWithdrawn(excision=excision.event, reason=_reason(reason))
     return Plan(body=body, preview=_preview(reader, body, target, author))
@@ -178,7 +180,7 @@ def _words(reader: StudyReader, target: Event) -> str:
 def _reason(text: str) -> str:
     reason = one_capped_line(text).strip()
     if not reason:
-        raise ExcisionError("an excision needs a reason", hint='--reason "what was wrong with the result"')
+        raise UsageError("an excision needs a reason", hint='--reason "what was wrong with the result"')
     return reason
 
 

@@ -10,6 +10,7 @@ Data flow: Identity + key files -> `ensure_genesis` -> events in the identity's 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -46,13 +47,13 @@ def ensure_genesis(
             lacks the genesis.
     """
     events = journal.events(identity_hive(identity.did))
-    begun = any(isinstance(event.body, IdentityCreated) for event in events)
+    begun = has_genesis(events)
     if not begun:
         if identity.key_did != identity.did:
             hint = "restore the soul folder beside the key, or import the identity again"
             raise IdentityError(f"the journal beside {key} lacks the genesis of {identity.did}", hint=hint)
         journal.append(_genesis(identity.did, key, passphrase, controller))
-    certified = begun and _is_certified(events, witness_path(key))
+    certified = begun and is_certified(events, witness_path(key))
     if not certified:
         journal.append(_witness_certificate(identity, key, passphrase))
     journal.commit()
@@ -78,7 +79,12 @@ def _witness_certificate(identity: Identity, key: Path, passphrase: str) -> KeyC
     return replace(body, proof=prove(witness, certificate_statement(identity.did, body)))
 
 
-def _is_certified(events: list[Event], witness: Path) -> bool:
+def has_genesis(events: Iterable[Event]) -> bool:
+    """Tell whether an identity begins among these events."""
+    return any(isinstance(event.body, IdentityCreated) for event in events)
+
+
+def is_certified(events: Iterable[Event], witness: Path) -> bool:
     """Tell whether this node's witness key has a certificate; one that was revoked was revoked on purpose."""
     if not witness.exists():
         return False

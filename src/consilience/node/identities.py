@@ -15,7 +15,6 @@ from typing import Self
 from msgspec import Struct
 
 from consilience.core.errors import IdentityError, JournalError, NotFoundError
-from consilience.core.events import identity_hive
 from consilience.core.ports import Clock
 from consilience.identity.did import decode_did, peer_id, wallet_address
 from consilience.identity.key_files import KeyFile, describe
@@ -30,17 +29,22 @@ from consilience.identity.keystore import (
     write_identity,
 )
 from consilience.journal.device import WriterLock
-from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME, Journal, JournalReader
+from consilience.journal.journal import LOCK_NAME, Journal
+from consilience.journal.reader import JOURNAL_NAME
 from consilience.journal.store import Store
 from consilience.journal.views.key_chain import Certificate, KeySpan, KeyState, bare_state
+from consilience.journal.views.keys import KeysView
 from consilience.node.genesis import ensure_genesis
 from consilience.node.places import UserPlaces
-from consilience.node.souls import open_soul
+from consilience.node.souls import open_soul, read_soul
 from consilience.node.verifying import keys_of
 
 
 class IdentityReport(Struct, frozen=True, kw_only=True):
-    """What `id show` tells. Paths are texts; "" where a file is not on this device."""
+    """What `id show` tells. Paths are texts; "" where a file is not on this device.
+
+    `operators` certified this identity's key, each by the event at its place in `operator_events`.
+    """
 
     did: str
     key: str
@@ -55,6 +59,7 @@ class IdentityReport(Struct, frozen=True, kw_only=True):
     controller: str
     controller_event: str
     operators: tuple[str, ...]
+    operator_events: tuple[str, ...]
     keys: tuple[KeySpan, ...]
     certificates: tuple[Certificate, ...]
     revoked_event: str
@@ -123,13 +128,19 @@ def settle(places: UserPlaces) -> None:
 def state_of(places: UserPlaces) -> KeyState:
     """Return what the soul journal says of this device's identity; a bare state where it says nothing."""
     file = public_file(places)
-    author = file.author or file.did
+    author = file.first_did
+    keys = _soul_keys(places)
+    return keys.state(author) if keys else bare_state(author)
+
+
+def _soul_keys(places: UserPlaces) -> KeysView | None:
+    """Return what the soul journal says of keys; None where there is none."""
     try:
         store = Store.open(places.soul / JOURNAL_NAME)
     except NotFoundError:
-        return bare_state(author)
+        return None
     try:
-        return keys_of(store).state(author)
+        return keys_of(store)
     finally:
         store.close()
 
@@ -195,10 +206,13 @@ def report(places: UserPlaces, passphrase: Callable[[], str] = str) -> IdentityR
     if not file.did:
         load(places.key, passphrase())
         file = public_file(places)
-    state = state_of(places)
+    keys = _soul_keys(places)
+    author = file.first_did
+    state = keys.state(author) if keys else bare_state(author)
     key = decode_did(file.did)
     witness = witness_path(places.key)
     kept = next_path(places.key)
+    above = keys.certificates(state.author) if keys else {}
     return IdentityReport(
         did=state.author,
         key=file.did,
@@ -212,7 +226,8 @@ def report(places: UserPlaces, passphrase: Callable[[], str] = str) -> IdentityR
         witness=describe(witness).did if witness.exists() else "",
         controller=state.controller,
         controller_event=state.controller_event,
-        operators=_operators(places, state.author),
+        operators=tuple(above),
+        operator_events=tuple(certificate.event for certificate in above.values()),
         keys=state.spans,
         certificates=state.certificates,
         revoked_event=state.revoked_event,
@@ -220,24 +235,6 @@ def report(places: UserPlaces, passphrase: Callable[[], str] = str) -> IdentityR
     )
 
 
-def _operators(places: UserPlaces, did: str) -> tuple[str, ...]:
-    try:
-        reader = JournalReader.open(places.soul)
-    except NotFoundError:
-        return ()
-    try:
-        return tuple(keys_of(reader.store).certificates(did))
-    finally:
-        reader.close()
-
-
 def own_events(places: UserPlaces, did: str) -> list[tuple[str, str]]:
     """Return the identity's own events as (payload, JWS), causes first; they are public."""
-    try:
-        reader = JournalReader.open(places.soul)
-    except NotFoundError:
-        return []
-    try:
-        return [(event.payload.decode(), event.jws) for event in reader.arrivals(hive=identity_hive(did))]
-    finally:
-        reader.close()
+    return [(row.payload.decode(), row.jws) for row in read_soul(places, did)]

@@ -17,7 +17,7 @@ from msgspec import Struct
 from consilience.core.errors import ProofError
 from consilience.journal.checkpoints import Claim
 from consilience.journal.device import read_marks
-from consilience.journal.heads import Head
+from consilience.journal.heads import TreeHead
 from consilience.journal.notes import read_checkpoint, read_note
 from consilience.journal.store import Store
 from consilience.node.durable import write_durably
@@ -69,5 +69,5 @@ def _claim(kept: KeptHead) -> Claim | None:
         said = read_checkpoint(read_note(kept.note))
     except ProofError:
         return None
-    head = Head(size=said.size, root=said.root)
+    head = TreeHead(size=said.size, root=said.root)
     return Claim(feed=kept.feed, seq=kept.seq, head=head, note=kept.note)

@@ -17,21 +17,21 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from consilience.core.bodies_identity import KeyCertified
 from consilience.core.errors import IdentityError, JournalError, NotFoundError
 from consilience.core.ports import NoteSigner
-from consilience.identity.key_files import describe
 from consilience.identity.keys import Identity
-from consilience.identity.keystore import ensure_witness_key, load, load_or_create, witness_path
-from consilience.journal.feed import Row, read_event
-from consilience.journal.journal import JOURNAL_NAME, Journal
+from consilience.identity.keystore import ensure_witness_key
+from consilience.journal.feed import Row
+from consilience.journal.journal import Journal
 from consilience.journal.notes import origin_of
+from consilience.journal.reader import JOURNAL_NAME
 from consilience.node.clock import SystemClock
-from consilience.node.genesis import ensure_genesis
+from consilience.node.identities import open_identity
 from consilience.node.identity_events import certified_in
 from consilience.node.places import UserPlaces
-from consilience.node.souls import identity_rows
+from consilience.node.souls import is_complete, own_rows
 from consilience.node.verifying import refuse_retired, ring_of
+from consilience.node.writing import open_writer
 
 _REVOKED = "move its file (beside the key, `witness.json`) away: the next checkpoint makes and certifies a new one"
 
@@ -69,10 +69,9 @@ def open_log(state: Path, places: UserPlaces, key: Path, passphrase: str) -> Ite
     if not (state / JOURNAL_NAME).exists():
         raise NotFoundError(f"no journal in {state}", hint="`consilience run` makes one")
     own = own_witness(places, key, passphrase)
-    identity = load(key, passphrase)
-    journal = Journal.create(state, identity, SystemClock())
+    journal = open_writer(state, own.identity, SystemClock(), passphrase=passphrase)
     try:
-        refuse_retired(journal.store, identity.did, identity.key_did)
+        refuse_retired(journal.store, own.identity.did, own.identity.key_did)
         hive = next(iter(journal.hives()), None)
         if hive is None:
             raise NotFoundError(f"no study in the journal in {state}", hint="`consilience run` begins one")
@@ -90,7 +89,7 @@ class OwnWitness(Struct, frozen=True, kw_only=True):
     """This node's witness key, the identity that certified it, and that identity's own events."""
 
     key: NoteSigner
-    operator: str
+    identity: Identity
     rows: tuple[Row, ...]
 
 
@@ -98,42 +97,24 @@ def own_witness(places: UserPlaces, key: Path, passphrase: str) -> OwnWitness:
     """Return this node's witness key, made and certified where it is missing.
 
     Raises:
-        IdentityError: the keys cannot be made or read.
+        IdentityError: the keys cannot be made or read, or the identity's is no longer in force.
         JournalError: the certificate cannot be written.
     """
-    identity = load_or_create(key, passphrase)
-    rows = certificate_rows(places, identity, key, passphrase)
-    return OwnWitness(key=ensure_witness_key(key, passphrase), operator=identity.did, rows=rows)
+    places = replace(places, key=key)
+    identity = open_identity(places, passphrase)
+    rows = _certificate_rows(places, identity, passphrase)
+    return OwnWitness(key=ensure_witness_key(key, passphrase), identity=identity, rows=rows)
 
 
-def certificate_rows(places: UserPlaces, identity: Identity, key: Path, passphrase: str) -> tuple[Row, ...]:
+def _certificate_rows(places: UserPlaces, identity: Identity, passphrase: str) -> tuple[Row, ...]:
     """Return the identity's own events, the witness key's certificate among them; made where they are missing.
 
     Raises:
         JournalError: they cannot be made.
     """
-    soul = identity_rows(
-        replace(places, key=key),
-        identity,
-        SystemClock(),
-        lambda journal: _begin(journal, identity, key, passphrase),
-        lambda rows: _is_certified(rows, key),
-    )
-    if not _is_certified(soul.rows, key):
+    soul = own_rows(places, identity, SystemClock(), passphrase)
+    if not is_complete(soul.rows, places.key):
         raise JournalError(
             f"this node's witness key has no certificate: {soul.missing}", hint="see `consilience soul`, and try again"
         )
     return soul.rows
-
-
-def _begin(journal: Journal, identity: Identity, key: Path, passphrase: str) -> None:
-    ensure_genesis(journal, identity, key, passphrase)
-
-
-def _is_certified(rows: tuple[Row, ...], key: Path) -> bool:
-    kept = witness_path(key)
-    if not kept.exists():
-        return False
-    did = describe(kept).did
-    bodies = (read_event(row.payload, row.jws).body for row in rows)
-    return any(isinstance(body, KeyCertified) and body.key == did for body in bodies)

@@ -53,12 +53,15 @@ def find_event(store: Store, name: str) -> Row:
     """Return the event whose id begins with `name`.
 
     Raises:
-        NotFoundError: none, or several.
+        NotFoundError: none, or several, or the name is too short to be one.
     """
-    rows = store.starting(name) if len(name) >= _SHORTEST_PREFIX else []
+    if len(name) < _SHORTEST_PREFIX:
+        hint = "`consilience why TRIAL` prints the ids behind a trial, `consilience log` all"
+        raise NotFoundError(f"{name!r} is too short for an event's id: {_SHORTEST_PREFIX} digits at least", hint=hint)
+    rows = store.rows_named(name, 2)
     if len(rows) != 1:
         what = f"{len(rows)} events begin with {name!r}" if rows else f"no event {name!r}"
-        raise NotFoundError(what, hint="ids are in `consilience log --json` and `consilience show --json`")
+        raise NotFoundError(what, hint="ids are in `consilience log`, and in `consilience why best`")
     return rows[0]
 
 

@@ -9,6 +9,7 @@ Data flow: state folder -> JournalReader -> views -> `node.reports`, `export`, `
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import copy
 from functools import cached_property, partial
 from pathlib import Path
@@ -22,10 +23,12 @@ from consilience.core.bodies import HiveFounded
 from consilience.core.errors import NotFoundError
 from consilience.core.events import Event
 from consilience.core.problem import Problem
+from consilience.journal.acting import acts_for
+from consilience.journal.authority import ActsFor
 from consilience.journal.erasure import erased_text
 from consilience.journal.excision import Excisions
-from consilience.journal.journal import JOURNAL_NAME, JournalReader
 from consilience.journal.kinds import kind_named
+from consilience.journal.reader import JOURNAL_NAME, JournalReader
 from consilience.journal.views.trials import TrialRow
 from consilience.node.places import STATE_NAME
 from consilience.node.verifying import fresh_keys, ring_of
@@ -72,6 +75,11 @@ class StudyReader:
         self._snapshot = views.snapshot
         self._views = views
 
+    def suppose_carried(self, identity: Iterable[Event]) -> None:
+        """Read an identity's own events as if they were here already: with its next event a writer brings them in."""
+        held = {event.id for event in self.events}
+        self.events = [*(event for event in identity if event.id not in held), *self.events]
+
     def supposing(self, event: Event) -> Self:
         """Return a reader of the study as it would be with one more event; it shares this one's journal."""
         other = copy(self)
@@ -114,6 +122,11 @@ class StudyReader:
     def excisions(self) -> Excisions:
         """Every excision of the study, and what they withdrew."""
         return self._snapshot.fold.excisions
+
+    @property
+    def acts_for(self) -> ActsFor:
+        """By DID on whose behalf it may excise."""
+        return acts_for(self.events, self.journal.keys)
 
     @cached_property
     def events(self) -> list[Event]:

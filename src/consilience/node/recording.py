@@ -19,7 +19,7 @@ from consilience.core.bodies import TrialCancelled, TrialFinished
 from consilience.core.outcome import Failure, Outcome
 from consilience.core.ports import BlobStore
 from consilience.core.problem import Problem, comparability_key
-from consilience.core.redaction import Redactor
+from consilience.core.redaction import ShapeRedactor
 from consilience.core.study import Spend
 from consilience.core.untrusted import LINE_CHARACTERS, cap, cap_metrics
 from consilience.search.budget import Reservation
@@ -27,7 +27,7 @@ from consilience.trials.environment import EnvironmentDescription, environment_d
 from consilience.trials.executors.logs import FEEDBACK_CHARACTERS, LOG_CHARACTERS
 
 MOST_METRICS = 256  # kept of one outcome, beside the objective and what constraints read
-_SECRETS = Redactor()
+_SECRETS = ShapeRedactor()
 _CUT_REASONS = ("timeout", "cpu_limit")
 
 

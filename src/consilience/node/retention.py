@@ -26,13 +26,14 @@ from consilience.core.untrusted import one_capped_line
 from consilience.identity.keys import Identity
 from consilience.journal.erasure import ErasureView, erase_bytes, read_erasures
 from consilience.journal.feed import read_event
-from consilience.journal.journal import Journal, JournalReader
+from consilience.journal.journal import Journal
 from consilience.journal.kinds import kind_named
+from consilience.journal.reader import JournalReader
 from consilience.node.identities import open_identity
 from consilience.node.places import UserPlaces
-from consilience.node.secrets import redactor
 from consilience.node.settings import Settings
 from consilience.node.verifying import refuse_retired
+from consilience.node.writing import open_writer
 from consilience.trials.executors.folders import remove
 
 DAY_MS = 86_400_000
@@ -146,8 +147,7 @@ def retain(state: Path, wish: Wish, signer: Identity, places: UserPlaces, clock:
         IdentityError: the journal holds that the signer's key was retired or revoked.
         JournalError: the bytes could not be taken out; giving the command again completes it.
     """
-    journal = Journal.create(state, signer, clock)
-    journal.redactor = redactor()
+    journal = open_writer(state, signer, clock)
     try:
         refuse_retired(journal.store, signer.did, signer.key_did)
         found = plan(journal, wish, signer.did, clock.now_ms())

@@ -23,7 +23,7 @@ from consilience.identity.keystore import begin_rotation, next_path, promised_ke
 from consilience.identity.proofs import prove
 from consilience.identity.statements import rotation_statement
 from consilience.journal.device import busy_feeds, read_marks
-from consilience.journal.journal import JOURNAL_NAME
+from consilience.journal.reader import JOURNAL_NAME
 from consilience.journal.store import Store
 from consilience.node.identities import OpenSoul, settle
 from consilience.node.places import UserPlaces
@@ -89,7 +89,7 @@ def _rotate(soul: OpenSoul, promised: Promised, passphrase: str, journals: tuple
         previous=state.spans[-1].event,
         key=taking_over.key_did,
         next_key=promise,
-        closes=own_heads(soul.places.marks, did, journals),
+        closes=last_seqs(soul.places.marks, did, journals),
         proof="",
     )
     body = replace(body, proof=prove(taking_over, rotation_statement(did, body)))
@@ -109,12 +109,12 @@ def _require_quiet(soul: OpenSoul) -> None:
     busy = [feed for feed in busy_feeds(soul.places.marks) if feed != soul.journal.feed()]
     if busy:
         raise LockedError(
-            f"{len(busy)} feed{'s' * (len(busy) != 1)} of this device are being written",
+            f"feeds of this device are being written: {len(busy)}",
             hint="stop the runs (Ctrl-C, or `consilience cancel`), then rotate",
         )
 
 
-def own_heads(marks: Path, author: str, journals: tuple[Path, ...] = ()) -> dict[str, int]:
+def last_seqs(marks: Path, author: str, journals: tuple[Path, ...] = ()) -> dict[str, int]:
     """Return the last seq of each feed of an author that this device knows of.
 
     A mark may lag behind its journal after a crash, so the journal is asked as well, where it is still there.
@@ -128,18 +128,18 @@ def own_heads(marks: Path, author: str, journals: tuple[Path, ...] = ()) -> dict
     for path in sorted({Path(mark.path) for mark in known.values() if mark.path}):
         if path.exists() and path not in stores:
             try:
-                _raise_heads(heads, path, author)
+                _raise_seqs(heads, path, author)
             except JournalError:
                 continue  # damaged, or newer than this version: the marks still hold
     for path in stores:
-        _raise_heads(heads, path, author)
+        _raise_seqs(heads, path, author)
     return heads
 
 
-def _raise_heads(heads: dict[str, int], path: Path, author: str) -> None:
+def _raise_seqs(heads: dict[str, int], path: Path, author: str) -> None:
     store = Store.open(path)
     try:
-        for feed, seq in store.heads(author).items():
+        for feed, seq in store.last_seqs(author).items():
             heads[feed] = max(seq, heads.get(feed, -1))
     finally:
         store.close()

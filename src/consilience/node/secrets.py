@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from consilience.core.ports import LoadedProblem
-from consilience.core.redaction import Redactor
+from consilience.core.redaction import ShapeRedactor
 
 _SECRET_NAME = re.compile(
     r"pass(?:word|wd|phrase)?$|passw|pwd$|secret|token|api_?key|_key$|credential|_auth$", re.IGNORECASE
@@ -25,7 +25,7 @@ _SECRET_NAME = re.compile(
 _GUESSES = ("assigned", "bearer")  # of text; in code they are mostly variables
 
 
-def redactor(passphrase: str = "", environment: Mapping[str, str] | None = None) -> Redactor:
+def redactor(passphrase: str = "", environment: Mapping[str, str] | None = None) -> ShapeRedactor:
     """Return a redactor that knows the passphrase and the environment's secrets.
 
     Args:
@@ -33,7 +33,7 @@ def redactor(passphrase: str = "", environment: Mapping[str, str] | None = None)
         environment: of the process; its own when None.
     """
     found = os.environ if environment is None else environment
-    return Redactor([passphrase, *(value for name, value in found.items() if _is_secret(name, value))])
+    return ShapeRedactor([passphrase, *(value for name, value in found.items() if _is_secret(name, value))])
 
 
 def artifact_warnings(loaded: LoadedProblem) -> list[str]:

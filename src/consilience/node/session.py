@@ -34,11 +34,10 @@ from consilience.journal.journal import Journal
 from consilience.journal.members import steers
 from consilience.node.identities import open_identity
 from consilience.node.places import UserPlaces, hide_from_git, state_folder
-from consilience.node.secrets import redactor
 from consilience.node.settings import Settings
 from consilience.node.souls import carry_identity
-from consilience.node.verifying import fresh_keys
 from consilience.node.views import StudyViews, open_views
+from consilience.node.writing import open_writer
 from consilience.search.proposing import Offer, propose_baseline
 
 Observer = Callable[[Event], None]
@@ -98,19 +97,16 @@ class Session:
         """
         study = settings.study(loaded.study.policy)
         key = Path(settings.value("key")).expanduser() if settings.value("key") else places.key
-        signer = open_identity(replace(places, key=key), passphrase)
+        places = replace(places, key=key)
+        signer = open_identity(places, passphrase)
         folder = state_folder(loaded.root, settings.value("state"))
-        journal = Journal.create(folder, signer, clock, settings.value("durability"))
-        journal.keys = fresh_keys
-        journal.redactor = redactor(passphrase)
+        journal = open_writer(folder, signer, clock, passphrase=passphrase, durability=settings.value("durability"))
         try:
             if journal.store.count() == 0:  # before the identity's events fill it
                 refuse_lost(places.marks, journal.store.path)
             hide_from_git(folder)
-            missing = carry_identity(journal, replace(places, key=key), signer, clock, passphrase)
-            identifier = problem_id(loaded.problem)
-            founded = journal.hive_of(identifier)
-            hive = founded or journal.new_hive()
+            missing = carry_identity(journal, places, signer, clock, passphrase)
+            hive = journal.hive_of(problem_id(loaded.problem)) or journal.new_hive()
             views = open_views(journal, hive, loaded.problem, author=signer.did)
         except BaseException:
             journal.close()
@@ -119,19 +115,25 @@ class Session:
         session.author, session.missing = signer.did, missing
         session._is_member = is_member(journal, hive, signer.did)
         try:
-            session._enter(places.marks)
-            if founded is None:
-                session.append(session._genesis(identifier, signer.did, study.policy))
-            require_settled(key, signer.key_did)  # only now does a rotation see that this feed is being written
-            if resume:
-                session._release_in_flight()
-            if resume or session.run_state.configured is None:
-                session._configure(study)
-            session.commit()
+            session._begin(study, places, signer.key_did, resume=resume)
         except BaseException:
             session.abandon()
             raise
         return session
+
+    def _begin(self, study: StudySettings, places: UserPlaces, key_did: str, *, resume: bool) -> None:
+        """Go on in the hive, founding it first where the journal lacks it."""
+        identifier = problem_id(self.loaded.problem)
+        new = self.journal.hive_of(identifier) is None
+        self._enter(places.marks)
+        if new:
+            self.append(self._genesis(identifier, self.author, study.policy))
+        require_settled(places.key, key_did)  # only now does a rotation see that this feed is being written
+        if resume:
+            self._release_in_flight()
+        if resume or self.run_state.configured is None:
+            self._configure(study)
+        self.commit()
 
     def append(self, body: Any) -> Event:
         """Sign and fold one event; it is shown to observers by the next `commit`.

@@ -9,7 +9,6 @@ Data flow: flags, environment, LoadedProblem, user file -> `resolve` -> Settings
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,16 +16,25 @@ from typing import Any, get_args
 
 from msgspec import Struct
 
-from consilience.core.chance import SEED_BITS
 from consilience.core.errors import BudgetError, SettingError
 from consilience.core.outcome import IsolationLevel
-from consilience.core.study import Autonomy, Budget, ExecutionPolicy, Policy, StudySettings
+from consilience.core.study import Budget, ExecutionPolicy, Policy, StudySettings
+from consilience.node.setting_values import (
+    read_autonomy,
+    read_bound,
+    read_choice,
+    read_count,
+    read_days,
+    read_flag,
+    read_names,
+    read_rate,
+    read_seconds,
+    read_seed,
+)
 
 PREFIX = "CONSILIENCE_"
 PASSPHRASE = "CONSILIENCE_PASSPHRASE"  # noqa: S105  the variable's name, not a secret
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _MILLISECONDS = 1000
-_LARGEST = 1e12  # of any amount: what fits JSON's whole numbers in milliseconds
 
 
 class Setting(Struct, frozen=True, kw_only=True):
@@ -47,189 +55,83 @@ class Resolved(Struct, frozen=True, kw_only=True):
     meaning: str
 
 
-def read_seconds(value: Any) -> float:
-    """Read a duration: a number of seconds, or text such as ``90s``, ``15m``, ``8h``.
-
-    Raises:
-        ValueError: not a duration.
-    """
-    if isinstance(value, bool):
-        raise ValueError("not a duration")  # noqa: TRY004  one error for every wrong value
-    if isinstance(value, int | float):
-        return _bounded(float(value))
-    text = str(value).strip().lower()
-    number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
-    unit = text[len(number) :].strip() or "s"
-    if unit not in _UNITS:
-        raise ValueError(f"unit {unit!r}; use ms, s, m, h or d")
-    return _bounded(_read_number(number) * _UNITS[unit])
-
-
-def _read_number(value: Any) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        raise ValueError("not a number") from None
-
-
-def _bounded(number: float) -> float:
-    if not abs(number) <= _LARGEST:
-        raise ValueError(f"beyond {_LARGEST:g}")
-    return number
-
-
-def _read_count(value: Any) -> int:
-    number = _bounded(_read_number(value)) if not isinstance(value, bool) else 0.5
-    if number != int(number):
-        raise ValueError("not a whole number")
-    return int(number)
-
-
-def _read_seed(value: Any) -> int:
-    seed = _read_count(value)
-    if not 0 <= seed < 2**SEED_BITS:
-        raise ValueError(f"not between 0 and {2**SEED_BITS - 1}")
-    return seed
-
-
-def _read_autonomy(value: Any) -> str:
-    if value in ("auto", "portfolio"):
-        raise ValueError("not in this release; use suggest or sandbox")
-    return _read_choice(*get_args(Autonomy))(value)
-
-
-def _read_choice(*choices: str) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
-        if value not in choices:
-            raise ValueError(f"not one of {', '.join(choices)}")
-        return str(value)
-
-    return read
-
-
-def _read_flag(value: Any) -> bool:
-    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if str(value).strip().lower() not in words:
-        raise ValueError("not true or false")
-    return words[str(value).strip().lower()]
-
-
-def _read_names(value: Any) -> tuple[str, ...]:
-    """Read names: a list, or text with commas between them; ``none`` and the empty text are none."""
-    names = str(value).split(",") if isinstance(value, str) else list(value)
-    found = tuple(str(name).strip() for name in names if str(name).strip())
-    if found == ("none",):
-        return ()
-    for name in found:
-        if not name.isidentifier():
-            raise ValueError(f"{name!r} is no name of a role")
-    return found
-
-
-def _read_bound(value: Any) -> float | None:
-    """Read a number; ``none`` takes a bound that the problem states away."""
-    if isinstance(value, str) and value.strip().lower() == "none":
-        return None
-    bound = _read_number(value)
-    if isinstance(value, bool) or not math.isfinite(bound):
-        raise ValueError("not a finite number")
-    return bound
-
-
-def _read_days(value: Any) -> int | None:
-    """Read a number of days; ``none`` takes a limit that the problem states away."""
-    if isinstance(value, str) and value.strip().lower() == "none":
-        return None
-    days = _read_count(value.strip().lower().removesuffix("d") if isinstance(value, str) else value)
-    if days < 0:
-        raise ValueError("below 0")
-    return days
-
-
-def _read_rate(value: Any) -> float:
-    rate = _read_number(value)
-    if not 0.0 < rate < 0.5:  # noqa: PLR2004  a rate of one half would accept anything
-        raise ValueError("not between 0 and 0.5")
-    return rate
-
-
 _POLICY = Policy()
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting(name="trials", read=_read_count, default=100, meaning="total trials of the study"),
+    Setting(name="trials", read=read_count, default=100, meaning="total trials of the study"),
     Setting(name="wall_seconds", read=read_seconds, default=None, meaning="total time of the study's runs"),
     Setting(name="cpu_seconds", read=read_seconds, default=None, meaning="total CPU time of the study's trials"),
-    Setting(name="seed", read=_read_seed, default=0, meaning="seed of every random choice"),
+    Setting(name="seed", read=read_seed, default=0, meaning="seed of every random choice"),
     Setting(
         name="autonomy",
-        read=_read_autonomy,
+        read=read_autonomy,
         default="sandbox",
         meaning="suggest leaves promotion to a person",
     ),
     Setting(
         name="minimum_isolation",
-        read=_read_choice(*get_args(IsolationLevel)),
+        read=read_choice(*get_args(IsolationLevel)),
         default=_POLICY.minimum_isolation,
         meaning="refuse to run candidates below this level",
     ),
     Setting(
         name="baseline_seeds",
-        read=_read_count,
+        read=read_count,
         default=_POLICY.baseline_seeds,
         meaning="runs of the baseline that measure the noise floor",
     ),
     Setting(
         name="false_promotion_rate",
-        read=_read_rate,
+        read=read_rate,
         default=_POLICY.false_promotion_rate,
         meaning="chance, over the whole study, that any promotion is noise",
     ),
     Setting(
         name="maximum_pairs",
-        read=_read_count,
+        read=read_count,
         default=_POLICY.maximum_pairs,
         meaning="most paired seeds spent on one candidate",
     ),
     Setting(name="minimum_gain", read=float, default=_POLICY.minimum_gain, meaning="smaller gains are not promoted"),
     Setting(
         name="holdout_queries",
-        read=_read_count,
+        read=read_count,
         default=_POLICY.holdout_queries,
         meaning="how often the holdout may be asked over the life of the study",
     ),
     Setting(
         name="execution",
-        read=_read_choice(*get_args(ExecutionPolicy)),
+        read=read_choice(*get_args(ExecutionPolicy)),
         default=_POLICY.execution,
         meaning="start candidates fresh, fork them from a warm process, or auto",
     ),
     Setting(
         name="allow_gpu",
-        read=_read_flag,
+        read=read_flag,
         default=_POLICY.allow_gpu,
         meaning="let trials of problems that need a device reach one, and its driver",
     ),
     Setting(
         name="excision_roles",
-        read=_read_names,
+        read=read_names,
         default=_POLICY.excision_roles,
         meaning="roles whose members may excise results of others; none leaves it to their authors",
     ),
     Setting(
         name="bound",
-        read=_read_bound,
+        read=read_bound,
         default=_POLICY.bound,
         meaning="best score that can be true; beyond it is quarantine, none is no bound",
     ),
     Setting(
         name="retention_days",
-        read=_read_days,
+        read=read_days,
         default=_POLICY.retention_days,
         meaning="keep logs and other erasable texts at least so long; none is no limit",
     ),
     Setting(
         name="durability",
-        read=_read_choice("full", "normal"),
+        read=read_choice("full", "normal"),
         default="full",
         meaning="full: an acknowledged event survives power loss",
     ),

@@ -23,14 +23,15 @@ from consilience.core.events import Event, identity_hive
 from consilience.core.problem import Problem
 from consilience.identity.key_files import describe
 from consilience.identity.proofs import StatementProofs
+from consilience.journal.acting import excisions_in
 from consilience.journal.checking import Fault
-from consilience.journal.excision import excisions_of
-from consilience.journal.journal import JOURNAL_NAME, JournalReader, fold
-from consilience.journal.order import canonical_order
+from consilience.journal.order import canonical_order, is_identity_event, order_events
+from consilience.journal.reader import JOURNAL_NAME, JournalReader, fold
 from consilience.journal.views.appraisal import Aftermath, Decision
 from consilience.journal.views.soul import Soul, SoulView
 from consilience.node.places import UserPlaces
 from consilience.node.upkeep import verify
+from consilience.node.verifying import fresh_keys
 from consilience.search.noise import NoiseFloor
 from consilience.search.repeating import compare
 
@@ -95,7 +96,9 @@ def _by_hive(arrivals: Iterable[Event]) -> dict[str, list[Event]]:
     own = {hive: events for hive, events in held.items() if _is_identity_hive(hive, events)}
     causes = [event for events in own.values() for event in events.values()]
     ordered = {
-        hive: canonical_order(events.values() if hive in own else [*causes, *events.values()])
+        hive: canonical_order(events.values())
+        if hive in own
+        else order_events([*causes, *events.values()], keys=fresh_keys()).events
         for hive, events in held.items()
     }
     return {hive: [event for event in events if event.fields.hive == hive] for hive, events in ordered.items()}
@@ -138,8 +141,8 @@ def _own(hives: dict[str, list[Event]], places: UserPlaces) -> str:
         file = describe(places.key)
     except IdentityError:
         file = None
-    if file is not None and (file.author or file.did):
-        return file.author or file.did
+    if file is not None and file.first_did:
+        return file.first_did
     created = [e for events in hives.values() for e in events if isinstance(e.body, IdentityCreated)]
     authors = {event.fields.author for event in created}
     return authors.pop() if len(authors) == 1 else ""
@@ -148,7 +151,9 @@ def _own(hives: dict[str, list[Event]], places: UserPlaces) -> str:
 def _report(
     did: str, hives: dict[str, list[Event]], problems: dict[str, Problem], journals: list[JournalChecked]
 ) -> SoulReport:
-    excised = frozenset(name for events in hives.values() for name in excisions_of(events).withdrawn)
+    identities = [event for events in hives.values() for event in events if is_identity_event(event)]
+    withdrawn = (excisions_in([*identities, *events], fresh_keys).withdrawn for events in hives.values())
+    excised = frozenset(name for names in withdrawn for name in names)
     metrics = {hive: problem.objective.metric for hive, problem in problems.items()}
     view = SoulView(did, StatementProofs(), metrics, excised)
     for events in hives.values():

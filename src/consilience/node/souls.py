@@ -14,24 +14,25 @@ Data flow: key + places -> soul journal -> `identity_rows` -> `carry` -> the stu
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from msgspec import Struct
 
-from consilience.core.bodies_identity import IdentityCreated, KeyCertified, KeyRotated
+from consilience.core.bodies_identity import KeyRotated
 from consilience.core.errors import ConsilienceError, IdentityError, JournalError, LockedError, NotFoundError
 from consilience.core.events import identity_hive
 from consilience.core.ports import Clock, Signer, Verifier
-from consilience.identity.key_files import describe
 from consilience.identity.keys import Identity
 from consilience.identity.keystore import witness_path
 from consilience.journal.feed import Row, read_event
-from consilience.journal.journal import Journal, JournalReader
+from consilience.journal.journal import Journal
 from consilience.journal.kinds import kind_named
-from consilience.node.genesis import ensure_genesis
+from consilience.journal.reader import JournalReader
+from consilience.node.genesis import ensure_genesis, has_genesis, is_certified
 from consilience.node.places import UserPlaces
 from consilience.node.verifying import refuse_retired, ring_of
+from consilience.node.writing import open_writer
 
 Begin = Callable[[Journal], None]
 """Writes what the identity's hive lacks at its start; nothing where it is complete."""
@@ -55,7 +56,7 @@ def open_soul(places: UserPlaces, signer: Signer, clock: Clock) -> Journal:
         LockedError: another process writes it.
         JournalError: it cannot be made.
     """
-    journal = Journal.create(places.soul, signer, clock)
+    journal = open_writer(places.soul, signer, clock)
     try:
         journal.enter(identity_hive(signer.did), places.marks)
     except BaseException:
@@ -124,6 +125,22 @@ def carry(journal: Journal, soul: SoulRows, verifier: Verifier) -> str:
     return missing
 
 
+def own_rows(places: UserPlaces, identity: Identity, clock: Clock, passphrase: str = "") -> SoulRows:
+    """Return the identity's own events; its genesis and its witness key's certificate are made where they lack.
+
+    Args:
+        places: the user's, with the key file in use.
+        identity: whose.
+        clock: for the `at` of a genesis.
+        passphrase: of the key files that a genesis makes.
+    """
+
+    def begin(soul: Journal) -> None:
+        ensure_genesis(soul, identity, places.key, passphrase)
+
+    return identity_rows(places, identity, clock, begin, lambda rows: is_complete(rows, places.key))
+
+
 def carry_identity(journal: Journal, places: UserPlaces, identity: Identity, clock: Clock, passphrase: str = "") -> str:
     """Make the identity's genesis on first use, and let its events ride along in a study's journal.
 
@@ -140,30 +157,21 @@ def carry_identity(journal: Journal, places: UserPlaces, identity: Identity, clo
         IdentityError: the study's journal knows that the key was retired or revoked; or the key is a later one, and
             nothing in that journal would tell how it came to be.
     """
-    key = places.key
-
-    def begin(soul: Journal) -> None:
-        ensure_genesis(soul, identity, key, passphrase)
-
-    soul = identity_rows(places, identity, clock, begin, lambda rows: _is_whole(rows, key))
+    soul = own_rows(places, identity, clock, passphrase)
     missing = carry(journal, soul, ring_of(journal.store))
     if identity.key_did != identity.did and not _knows_key(journal, identity):
         hint = f"mend {places.soul}, or restore it from a backup"
         raise IdentityError(
-            f"the change to the key in {key} cannot be told here: {missing or 'it has no event'}", hint=hint
+            f"the change to the key in {places.key} cannot be told here: {missing or 'it has no event'}", hint=hint
         )
     refuse_retired(journal.store, identity.did, identity.key_did)
     return missing
 
 
-def _is_whole(rows: tuple[Row, ...], key: Path) -> bool:
+def is_complete(rows: Iterable[Row], key: Path) -> bool:
     """Tell whether these events begin an identity and certify the witness key that is beside its key."""
-    bodies = [read_event(row.payload, row.jws).body for row in rows]
-    begun = any(isinstance(body, IdentityCreated) for body in bodies)
-    if not begun or not witness_path(key).exists():
-        return False
-    witness = describe(witness_path(key)).did
-    return any(isinstance(body, KeyCertified) and body.key == witness for body in bodies)
+    events = [read_event(row.payload, row.jws) for row in rows]
+    return has_genesis(events) and is_certified(events, witness_path(key))
 
 
 def _knows_key(journal: Journal, identity: Identity) -> bool:

@@ -18,13 +18,13 @@ import msgspec
 from msgspec import Struct
 
 from consilience.core.errors import ForeignEventError, IdentityError, JournalError, UsageError
-from consilience.core.events import event_id, identity_hive
+from consilience.core.events import identity_hive
 from consilience.core.ports import Clock
 from consilience.identity.key_files import describe
 from consilience.identity.keyring import KeyRing
 from consilience.identity.keys import Identity
 from consilience.identity.keystore import load, read_identity, require_settled, witness_path, write_identity
-from consilience.journal.feed import Row, check_row, read_event
+from consilience.journal.feed import Row, check_row, read_event, row_of
 from consilience.node.genesis import ensure_genesis
 from consilience.node.identities import own_events, public_file, settle, state_of
 from consilience.node.places import UserPlaces
@@ -151,7 +151,7 @@ def _rows(pairs: Any, identity: Identity) -> list[Row]:
     keys = fresh_keys()
     ring = KeyRing(keys)
     try:
-        found = [_row(number, *pair) for number, pair in enumerate(msgspec.convert(pairs, list[tuple[str, str]]))]
+        found = [row_of(read_event(text.encode(), jws)) for text, jws in msgspec.convert(pairs, list[tuple[str, str]])]
     except (msgspec.ValidationError, JournalError) as error:
         raise ForeignEventError(f"the events beside the key cannot be read: {error}", hint=hint) from error
     for row in found:
@@ -163,19 +163,3 @@ def _rows(pairs: Any, identity: Identity) -> list[Row]:
         what = f"the events beside the key make {in_force} the key in force, not {identity.key_did}"
         raise ForeignEventError(what, hint="this is an old key: import the one that followed it")
     return found
-
-
-def _row(position: int, payload: str, jws: str) -> Row:
-    event = read_event(payload.encode(), jws)
-    fields = event.fields
-    return Row(
-        position=position,
-        id=event_id(event.payload),
-        hive=fields.hive,
-        author=fields.author,
-        feed=fields.feed,
-        seq=fields.seq,
-        kind=fields.kind,
-        payload=event.payload,
-        jws=jws,
-    )

@@ -17,10 +17,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from consilience.core.artifact import Artifact
 from consilience.core.bodies import RecordImported, TrialCancelled
 from consilience.core.errors import DamagedError, JournalError, NotFoundError, UsageError
+from consilience.core.events import Event
 from consilience.core.ports import LoadedProblem
 from consilience.core.problem import Direction, EvaluatorSpec, Objective, Problem, Surface
 from consilience.core.study import Budget, Spend, StudySettings
@@ -28,8 +30,10 @@ from consilience.core.untrusted import NAME_CHARACTERS, one_capped_line
 from consilience.identity.keystore import load as load_key
 from consilience.journal.checkpoints import checkpoint_fault
 from consilience.journal.device import WriterLock, read_marks, refuse_lost, writer_of
-from consilience.journal.journal import JOURNAL_NAME, LOCK_NAME, JournalReader
-from consilience.journal.kinds import BY_NAME, references, specification_blobs
+from consilience.journal.feed import read_event
+from consilience.journal.journal import LOCK_NAME
+from consilience.journal.kinds import named_blobs
+from consilience.journal.reader import JOURNAL_NAME, JournalReader
 from consilience.journal.store import Store
 from consilience.journal.verify import VerifyReport, verify_store
 from consilience.node.clock import SystemClock
@@ -37,6 +41,7 @@ from consilience.node.kept_heads import kept_heads, own_feeds
 from consilience.node.places import UserPlaces
 from consilience.node.session import Session
 from consilience.node.settings import Settings
+from consilience.node.souls import read_soul
 from consilience.node.verifying import fresh_keys, fresh_ring
 from consilience.problems.results_tsv import read_result_table
 from consilience.trials.executors.folders import remove
@@ -129,15 +134,7 @@ def collect_garbage(state: Path, *, dry_run: bool) -> Collected:
 
 
 def _named_blobs(store: Store) -> set[str]:
-    named: set[str] = set()
-    reader = JournalReader(store)
-    for event in reader.arrivals():
-        kind = BY_NAME.get(event.fields.kind)
-        if kind is not None and event.body is not None:
-            named.update(references(event.body, kind.blobs))
-    for genesis in reader.hives().values():
-        named.update(specification_blobs(store.get(genesis.specification)))
-    return named
+    return {name for event in JournalReader(store).arrivals() for name in named_blobs(event, store.get)}
 
 
 def stop_running(state: Path) -> int:
@@ -204,6 +201,15 @@ def import_results(session: Session, path: Path) -> Imported:
     return Imported(rows=len(table.rows), statuses=statuses, metric=table.metric, known=known)
 
 
+def check_results(path: Path) -> None:
+    """Read an autoresearch results.tsv, and take in nothing.
+
+    Raises:
+        ProblemError: it cannot be read, or a line of it is wrong.
+    """
+    read_result_table(path)
+
+
 def _is_kept(session: Session, data: bytes) -> bool:
     """Tell whether a record's source has these bytes: salted names do not tell, and erased ones are unknown."""
     for name in session.trials.imported:
@@ -241,6 +247,16 @@ def own_did(settings: Settings, places: UserPlaces, passphrase: str) -> str:
     """
     key = Path(settings.value("key")).expanduser() if settings.value("key") else places.key
     return load_key(key, passphrase).did if key.exists() else ""
+
+
+def own_events(settings: Settings, places: UserPlaces, did: str) -> list[Event]:
+    """Return what the soul beside the user's key has of an identity: what a session would carry into a study.
+
+    Raises:
+        JournalError: the soul cannot be read.
+    """
+    key = Path(settings.value("key")).expanduser() if settings.value("key") else places.key
+    return [read_event(row.payload, row.jws) for row in read_soul(replace(places, key=key), did)]
 
 
 @contextmanager

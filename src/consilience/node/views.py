@@ -22,8 +22,8 @@ import consilience.core
 from consilience.core.events import Event
 from consilience.core.problem import Problem
 from consilience.journal.folding import Key, Views
-from consilience.journal.journal import JournalReader
 from consilience.journal.kept import kept_difference
+from consilience.journal.reader import JournalReader
 from consilience.journal.snapshots import FOLDER, Snapshot, Source, fold_of, fold_up_to, open_snapshot
 from consilience.journal.views.beliefs import BeliefsView
 from consilience.journal.views.budget import BudgetView

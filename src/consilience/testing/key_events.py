@@ -24,7 +24,7 @@ from consilience.identity.did import promise_of
 from consilience.identity.keys import Identity
 from consilience.identity.proofs import Prover
 from consilience.identity.statements import certificate_statement, rotation_statement
-from consilience.journal.feed import FeedHead, Row, advance, next_payload, read_event
+from consilience.journal.feed import FeedHead, advance, next_payload, read_event
 
 OTHER_HIVE = "0" * 32
 
@@ -50,22 +50,6 @@ class KeyFeed:
         """Forget the latest events, to fork the feed."""
         seq = self.head.seq - steps
         self.head = replace(self.head, seq=seq, id=self.head.id if seq >= 0 else None)
-
-
-def row_of(event: Event, position: int = 0) -> Row:
-    """Return an event as it is stored."""
-    fields = event.fields
-    return Row(
-        position=position,
-        id=event.id,
-        hive=fields.hive,
-        author=fields.author,
-        feed=fields.feed,
-        seq=fields.seq,
-        kind=fields.kind,
-        payload=event.payload,
-        jws=event.jws,
-    )
 
 
 def genesis(promised: Identity, ceiling: tuple[Capability, ...] = CAPABILITIES) -> IdentityCreated:

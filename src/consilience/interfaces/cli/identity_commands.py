@@ -166,7 +166,7 @@ def _show(console: Console, report: IdentityReport) -> None:
     for number, span in enumerate(report.keys[1:], start=1):
         console.print(f"rotation {number:<4} {span.key} (event {span.event[:_SHORT]})", soft_wrap=True)
     for certificate in report.certificates:
-        console.print(one_line(_certificate(certificate), 0), soft_wrap=True)
+        console.print(f"{certificate.purpose:<13} {one_line(_certificate(certificate), 0)}", soft_wrap=True)
     if report.revoked_event:
         console.print(f"REVOKED by event {report.revoked_event[:_SHORT]}: it signs nothing more")
     if report.quarantined:
@@ -183,7 +183,7 @@ def _next(report: IdentityReport) -> str:
 def _certificate(each: Certificate) -> str:
     state = f", REVOKED by event {each.revoked[:_SHORT]}" if each.revoked else ""
     may = f" may {', '.join(each.may)}" if each.may else ""
-    return f"{each.purpose:<13} {each.key} {each.name}{may} (event {each.event[:_SHORT]}{state})"
+    return f"{each.key} {each.name}{may} (event {each.event[:_SHORT]}{state})"
 
 
 for command in certify_commands.COMMANDS:

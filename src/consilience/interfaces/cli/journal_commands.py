@@ -10,7 +10,7 @@ from consilience.core.errors import EXIT_DONE, EXIT_VERIFICATION, ProblemError
 from consilience.core.ports import LoadedProblem
 from consilience.core.problem import Direction
 from consilience.interfaces.cli import options
-from consilience.interfaces.cli.output import emit
+from consilience.interfaces.cli.output import emit, warn
 from consilience.interfaces.text import counts, one_line, printable, quarantine_lines
 from consilience.node import compacting, exchanging, upkeep
 from consilience.node.places import state_folder
@@ -43,6 +43,7 @@ def import_(file: Path, direction: Direction | None, folder: str, state: str, as
     """
     if exchanging.is_journal(file):
         return _import_journal(file, folder, state, as_json=as_json)
+    upkeep.check_results(file)  # before a study is begun for it: a file that is no log leaves nothing behind
     loaded = _problem_for(file, Path(folder), direction)
     settings = options.resolve_settings(loaded, {"state": state or None})
     with upkeep.open_session(loaded, settings, options.places(), options.passphrase()) as session:
@@ -59,6 +60,11 @@ def _import_journal(file: Path, folder: str, state: str, *, as_json: bool) -> in
     text = f"{taken.new} of {taken.events} events were new, {taken.blobs} blobs with them: every one holds"
     lines = "\n".join([text, *quarantine_lines(taken.quarantined)])
     emit(taken, lambda console: console.print(lines, soft_wrap=True), as_json=as_json)
+    for hive in taken.beside:
+        warn(
+            f"hive {hive[:10]} is kept and not shown: this journal had begun the problem before; to go on with it, "
+            "import it into a copy of the problem's folder that has not been run"
+        )
     return EXIT_DONE
 
 

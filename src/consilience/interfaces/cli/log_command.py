@@ -67,6 +67,10 @@ def log(folder: str, state: str, as_json: bool, **chosen: Any) -> int:  # noqa: 
         events.close()
     data = [_event_data(place, event, excisions) for place, event in found] if as_json else []
     emit(data, lambda console: _show(console, found, excisions), as_json=as_json)
+    if not found:
+        note(
+            "no event is like that; `consilience log --tail 20` shows kinds and positions, `consilience verify` authors"
+        )
     return EXIT_DONE
 
 
@@ -86,8 +90,7 @@ def _follow(events: EventLog, choice: Choice, tail: int | None, *, as_json: bool
 
 def _own_did() -> str:
     stated = options.resolve_settings(None, {}).value("key")
-    file = describe(Path(stated).expanduser() if stated else options.places().key)
-    return file.author or file.did
+    return describe(Path(stated).expanduser() if stated else options.places().key).first_did
 
 
 def _event_data(place: int, event: Event, excisions: Excisions) -> dict[str, Any]:

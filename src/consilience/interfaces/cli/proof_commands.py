@@ -15,9 +15,9 @@ from consilience.interfaces.cli import options
 from consilience.interfaces.cli.output import emit, note, warn
 from consilience.interfaces.text import one_line
 from consilience.journal.checkpoints import Claim
-from consilience.journal.journal import JOURNAL_NAME
 from consilience.journal.notes import Cosignature, origin_of, read_note
 from consilience.journal.proofs import InclusionProof, ProofReport, write_proof
+from consilience.journal.reader import JOURNAL_NAME
 from consilience.journal.store import Store
 from consilience.node import checkpoints, proving, timestamps, witnessing
 from consilience.node.clock import SystemClock
@@ -48,9 +48,21 @@ def _read(name: str) -> str:
         raise UsageError(f"{name} is not text", hint="name the file that the other side printed") from error
 
 
-def _write(out: Path | None, text: str) -> None:
+def _root(path: Path | None) -> bytes | None:
+    try:
+        return path.read_bytes() if path is not None else None
+    except OSError as error:
+        raise UsageError(
+            f"cannot read {path}: {error.strerror or error}", hint="name the authority's root certificate"
+        ) from error
+
+
+def _hand_over(data: object, text: str, out: Path | None, *, as_json: bool) -> None:
+    """Print a text, or write it to a file and say so."""
+    shown, end = (text, "") if out is None else (one_line(f"written to {out}", 0), "\n")
     if out is not None:
         out.write_text(text, encoding="utf-8", newline="")
+    emit(data, lambda console: console.out(shown, end=end, highlight=False), as_json=as_json)
 
 
 class _Asked(Struct, frozen=True, kw_only=True):
@@ -64,7 +76,7 @@ class _Asked(Struct, frozen=True, kw_only=True):
 
 
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path), help="Write the note or request to a file.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the note or request to this file.")
 @click.option("--since", type=int, help="Print a request to a witness that cosigned this size last; 0 for a new one.")
 @click.option("--add", "cosigned", help="Keep cosignatures from this file (- for stdin): what `witness` printed.")
 @click.option("--witness", "witnesses", multiple=True, help="With --add: a witness key that needs no certificate.")
@@ -83,9 +95,10 @@ def checkpoint(folder: str, state: str, as_json: bool, **flags: Any) -> int:  # 
             claim = checkpoints.add_timestamp(log, claim, timestamps.ask(asked.url, read_note(claim.note).text))
         text = claim.note if asked.since is None else checkpoints.witness_request(log, claim, asked.since)
         data = _checkpoint_data(log, claim, text, added)
-    _write(asked.out, text)
     note(f"signed with {log.key.did}")
-    emit(data, lambda console: console.out(text, end="", highlight=False), as_json=as_json)
+    _hand_over(data, text, asked.out, as_json=as_json)
+    if asked.since is not None:
+        note(f"on the witness's machine: consilience witness {asked.out or 'REQUEST'} --key {log.key.did} --json")
     return EXIT_DONE
 
 
@@ -111,13 +124,13 @@ def witness(request: str, log_key: str, as_json: bool) -> int:  # noqa: FBT001  
     own = own_witness(places, _key_file(), options.passphrase())
     asked = witnessing.read_request(_read(request))
     done = witnessing.witness(asked, places.witnessed, own.key, SystemClock(), log_key)
-    note(f"cosigned {done.origin}: size {done.size}, before {done.before}; with {own.key.did} of {own.operator}")
+    note(f"cosigned {done.origin}: size {done.size}, before {done.before}; with {own.key.did} of {own.identity.did}")
     if done.elsewhere:
         warn(f"the same key also speaks as {', '.join(done.elsewhere)}: ask its owner why it began another log")
     data = {
         **msgspec.structs.asdict(done),
         "key": own.key.did,
-        "operator": own.operator,
+        "operator": own.identity.did,
         "identity": as_signed(own.rows),
     }
     emit(data, lambda console: console.out(done.cosignature, end="", highlight=False), as_json=as_json)
@@ -127,7 +140,7 @@ def witness(request: str, log_key: str, as_json: bool) -> int:  # noqa: FBT001  
 @click.command()
 @click.argument("event")
 @click.option("--size", type=int, help="Prove against the checkpoint of this size.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write the proof to a file.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the proof to this file.")
 @options.with_study
 def prove(event: str, size: int | None, out: Path | None, folder: str, state: str, as_json: bool) -> int:  # noqa: FBT001  click's
     """Print the proof that EVENT (an id, or how it begins) is in the journal; `verify-proof` checks it offline."""
@@ -139,9 +152,9 @@ def prove(event: str, size: int | None, out: Path | None, folder: str, state: st
             claim = checkpoints.sign_head(log)
             proof = proving.make_proof(log.journal.store, path, row, claim)
         note(f"signed a checkpoint of size {claim.head.size}, since none covered the event")
-    text = write_proof(proof).decode()
-    _write(out, text)
-    emit(proof, lambda console: console.out(text, end="", highlight=False), as_json=as_json)
+    _hand_over(proof, write_proof(proof).decode(), out, as_json=as_json)
+    if out is not None:
+        note(f"anybody checks it, offline: consilience verify-proof {out}")
     return EXIT_DONE
 
 
@@ -179,8 +192,7 @@ def verify_proof(
     """Check a proof (- for stdin) offline, with nothing but the file; exit code 3 when it does not hold."""
     note_text = _read(trusted) if trusted else ""
     found, report = proving.verify_proof(_read(proof).encode(), note_text, witnesses)
-    root = tsa_root.read_bytes() if tsa_root is not None else None
-    stamps = proving.check_stamps(found, root)
+    stamps = proving.check_stamps(found, _root(tsa_root))
     report = proving.with_stamps(report, stamps)
     lines = _lines(report, stamps)
     data = {**msgspec.structs.asdict(report), "timestamps": stamps}

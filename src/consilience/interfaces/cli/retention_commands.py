@@ -11,11 +11,11 @@ from consilience.core.errors import EXIT_DONE, UsageError
 from consilience.identity.keys import Identity
 from consilience.interfaces.cli import options
 from consilience.interfaces.cli.output import emit
-from consilience.journal.journal import JournalReader
+from consilience.journal.reader import JournalReader
 from consilience.node.clock import SystemClock
 from consilience.node.retention import Plan, Retained, Wish, plan, signer_of
 from consilience.node.retention import retain as retain_texts
-from consilience.node.settings import read_seconds
+from consilience.node.setting_values import read_seconds
 
 _MILLISECONDS = 1000
 

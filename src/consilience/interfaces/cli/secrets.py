@@ -92,10 +92,14 @@ def _stated(path: Path | None) -> str:
         with path.open("rb") as file:
             text = file.read(_LARGEST_BYTES).decode().removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the passphrase in {path}: {error}", hint="name another file") from error
+        raise UsageError(f"cannot read the passphrase in {path}: {_why(error)}", hint="name another file") from error
     if not text:
         raise UsageError(f"{path} is empty", hint="write the passphrase into it")
     return text
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return "it is not text" if isinstance(error, UnicodeDecodeError) else error.strerror or str(error)
 
 
 def _is_locked(path: Path) -> bool:

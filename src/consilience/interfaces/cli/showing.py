@@ -171,6 +171,18 @@ def _show_records(console: Console, report: BoardReport, top: int) -> None:
 
 def show_trial(console: Console, report: TrialReport) -> None:
     """Print everything about one candidate."""
+    console.print(_trial_table(report))
+    _show_others(console, report.others)
+    if report.repeats:
+        console.print()
+        show_repeats(console, report.repeats)
+    for title, text in (("feedback", report.feedback), ("log", report.log)):
+        if text:
+            console.print(f"\n{title} (untrusted text):")
+            console.print(Text(printable(text)))
+
+
+def _trial_table(report: TrialReport) -> Table:
     row = report.trial
     made = table("", "", "")
     made.show_header = False
@@ -190,15 +202,7 @@ def show_trial(console: Console, report: TrialReport) -> None:
         for reason in report.verdict.body.reasons:
             made.add_row("", one_line(reason, 200))
     made.add_row("events", f"{row.proposed_event[:16]} {row.started_event[:16]} {row.finished_event[:16]}")
-    console.print(made)
-    _show_others(console, report.others)
-    if report.repeats:
-        console.print()
-        show_repeats(console, report.repeats)
-    for title, text in (("feedback", report.feedback), ("log", report.log)):
-        if text:
-            console.print(f"\n{title} (untrusted text):")
-            console.print(Text(printable(text)))
+    return made
 
 
 def _marked(verdict: str) -> str:

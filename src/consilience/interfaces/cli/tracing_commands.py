@@ -19,7 +19,7 @@ from consilience.node import reports
 from consilience.node.excising import ExcisionReport, carry_out, plan_excision, plan_taking_back
 from consilience.node.reading import StudyReader
 from consilience.node.telling import Told
-from consilience.node.upkeep import open_session, own_did
+from consilience.node.upkeep import open_session, own_did, own_events
 from consilience.node.why import WhyReport
 from consilience.node.why import why as ask_why
 
@@ -48,7 +48,10 @@ def _show_why(console: Console, report: WhyReport) -> None:
     console.print(one_line(report.answer, _LONGEST_LINE), soft_wrap=True)
     for told in report.tree:
         _show_told(console, told, 1)
-    console.print(f"{len(report.events)} events. Each can be read: consilience log --json", soft_wrap=True)
+    console.print(
+        f"{len(report.events)} events. Read them: consilience log --json. Prove one: consilience prove ID",
+        soft_wrap=True,
+    )
 
 
 def _show_told(console: Console, told: Told, depth: int) -> None:
@@ -83,6 +86,7 @@ def excise(name: str | None, folder: str, state: str, as_json: bool, **flags: An
     settings = options.resolve_settings(loaded, {"state": state or None, "key": flags["key"]})
     with options.open_reader(folder, state) as reader:
         author = own_did(settings, options.places(), options.passphrase())
+        reader.suppose_carried(own_events(settings, options.places(), author) if author else ())
         prepare, what = (plan_taking_back, excision) if excision else (plan_excision, name or "")
         plan = prepare(reader, what, reason, author)
         read = structs.replace(loaded, problem=reader.problem)  # the event belongs where the result is

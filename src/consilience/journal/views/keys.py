@@ -107,6 +107,24 @@ class KeysView:
         found = [operator for operator, each in self.certificates(key).items() if each.purpose != "witness"]
         return found[0] if len(found) == 1 else ""
 
+    def acts_for(self) -> dict[str, frozenset[str]]:
+        """Return by DID on whose behalf it may excise.
+
+        An operator for whoever it certified, directly or through others; a device or agent for each operator above
+        it, as far up as every certificate names `excise`.
+        """
+        found: dict[str, set[str]] = defaultdict(set)
+        for key in self._certifiers:
+            below, may, seen = key, True, {key}
+            while (above := self.operator_of(below)) and above not in seen:
+                found[above].add(key)
+                may = may and "excise" in self.certificates(below)[above].may
+                if may:
+                    found[key].add(above)
+                seen.add(above)
+                below = above
+        return {did: frozenset(others) for did, others in found.items()}
+
     def allows(self, key: str, capability: Capability) -> bool:
         """Tell whether a device's or agent's latest certificate by its operator gives it a capability."""
         certificate = self.certificates(key).get(self.operator_of(key))
