@@ -137,3 +137,16 @@ def forge(path: Path) -> None:
         connection.execute('UPDATE "board _standings" SET data = ?, sum = ? WHERE place = ?', values)
     connection.commit()
     connection.close()
+
+
+def test_an_old_key_file_from_a_backup_is_refused_before_it_spoils_the_journal(studied: Shell) -> None:
+    key = next((studied.machine.home / "data").rglob("key.json"))
+    old = key.read_bytes()
+    assert studied("id", "rotate")[0] == 0
+    assert studied("run", "valley", "--trials", "9", "-q")[0] == 0
+    key.write_bytes(old)
+    before = studied.data("verify", "-p", "valley")
+    for command in (("run", "valley", "--trials", "12", "-q"), ("checkpoint", "-p", "valley")):
+        code, _, err = studied(*command)
+        assert code == 4, err
+    assert studied.data("verify", "-p", "valley") == before

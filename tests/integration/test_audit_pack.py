@@ -430,3 +430,17 @@ def test_a_text_that_is_missing_without_a_tombstone_is_told(study: KeptStudy, tm
     body = other.trial(b"text", 1)
     erase_bytes(other.state / JOURNAL_NAME, [body.log])
     assert any("no tombstone" in fault for fault in checked(make_pack(other, tmp_path / "p")).faults)
+
+
+def test_a_strangers_revocation_says_nothing_of_a_key_that_he_never_certified() -> None:
+    stranger = Identity.generate()
+    own, feed = identity_hive(stranger.did), "0c" * 16
+    created = {"id": "1", "key": stranger.did, "author": stranger.did, "hive": own, "feed": feed, "seq": 0}
+    events = [
+        {**created, "kind": "identity.created", "body": {"next_key": ""}},
+        {**created, "seq": 1, "kind": "key.revoked", "body": {"key": ME.did, "closes": {}}},
+    ]
+    mine = {"author": ME.did, "key": ME.did, "feed": "0d" * 16, "seq": 3, "kind": "trial.started"}
+    assert verify_pack.Keys(events).fault(mine) == ""
+    certified = {**created, "kind": "key.certified", "body": {"key": ME.did, "purpose": "agent"}}
+    assert "revoked" in verify_pack.Keys([events[0], certified, events[1]]).fault(mine)

@@ -19,6 +19,7 @@ from consilience.core.errors import ForeignEventError, JournalError
 from consilience.core.events import Event, Payload, event_id, identity_hive, payload_bytes, read_payload
 from consilience.core.study import Policy
 from consilience.identity.keys import EnvelopeVerifier, Identity
+from consilience.journal import exchange
 from consilience.journal.device import read_marks
 from consilience.journal.feed import Row, row_of
 from consilience.journal.intake import MAX_PAYLOAD, Blob
@@ -375,3 +376,45 @@ def test_a_file_is_taken_in_whole_or_not_at_all(tmp_path: Path, mine: Journal) -
         with pytest.raises(ForeignEventError):
             import_journal(tmp_path / "empty", tmp_path / "bad.jsonl")
     assert import_journal(tmp_path / "empty", tmp_path / "journal.jsonl").new == 3
+
+
+def test_a_file_of_blobs_without_events_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "_MOST_BEFORE_EVENT", 1000)
+    blobs = ((sha256_hex(data), Blob(data=data)) for data in (bytes([n]) * 100 for n in range(200)))
+    with pytest.raises(ForeignEventError, match="before one event"):
+        list(exchange.parts(blobs))
+
+
+def test_money_that_is_no_number_is_refused_on_receipt(mine: Journal) -> None:
+    settings = {"budget": {"money_microusd": "many"}}
+    payload = Payload(
+        v=1,
+        hive=HIVE,
+        author=OTHER.did,
+        feed="f",
+        seq=0,
+        prev=None,
+        after=(),
+        at=0,
+        kind="study.configured",
+        body={"version": 1, "settings": settings},
+    )
+    with pytest.raises(ForeignEventError, match="whole number"):
+        mine.take([signed(payload)], VERIFIER)
+
+
+def test_a_second_genesis_that_somebody_wrote_into_the_file_is_a_fault(mine: Journal) -> None:
+    founded = HiveFounded(
+        problem="p", specification="", policy=Policy(), roles={}, supply="0", witnesses=(ME.did,), auditors=()
+    )
+    mine.append(founded)
+    mine.commit()
+    assert checked(mine).fault is None
+    body = read_payload(list(mine.store.rows())[-1].payload).body
+    usurped = Payload(
+        v=1, hive=HIVE, author=OTHER.did, feed="f", seq=0, prev=None, after=(), at=0, kind="hive.founded", body=body
+    )
+    mine.store.begin()
+    mine.store.add(replace(signed(usurped), position=mine.store.count()))
+    mine.store.commit()
+    assert "genesis already" in str(checked(mine).fault)

@@ -32,6 +32,7 @@ FORMAT = "journal"
 FORMAT_VERSION = 1
 PART_EVENTS = 5_000  # of one part on its way in: some 10 MB of rows
 PART_BYTES = 64 << 20  # of blobs of one part, reached or passed by one blob
+_MOST_BEFORE_EVENT = 16 * PART_BYTES  # of blobs before one event: a genesis names all files of its evaluator
 _LINE_BYTES = 2 * MAX_BLOB  # base64 makes four bytes of three
 _HINT = "export the journal anew, or get the file again"
 
@@ -151,17 +152,25 @@ def _row(line: bytes) -> Row:
 
 
 def parts(found: Iterable[Item]) -> Iterator[tuple[list[Row], dict[str, Blob]]]:
-    """Yield items in parts that fit in memory; a blob is in the part of the event that it stands before."""
+    """Yield items in parts that fit in memory; a blob is in the part of the event that it stands before.
+
+    Raises:
+        ForeignEventError: more blobs stand before one event than any event names.
+    """
     rows: list[Row] = []
     blobs: dict[str, Blob] = {}
-    size = 0
+    size = since = 0
     for item in found:
         if isinstance(item, Row):
             rows.append(item)
+            since = 0
             if len(rows) >= PART_EVENTS or size >= PART_BYTES:
                 yield rows, blobs
                 rows, blobs, size = [], {}, 0
         else:
             blobs[item[0]] = item[1]
             size += len(item[1].data)
+            since += len(item[1].data) + 1
+            if since > _MOST_BEFORE_EVENT:
+                raise ForeignEventError(f"more than {_MOST_BEFORE_EVENT} bytes of blobs before one event", hint=_HINT)
     yield rows, blobs

@@ -25,6 +25,7 @@ from consilience.core.artifact import Artifact
 from consilience.core.errors import ApplyError
 from consilience.core.problem import ParameterValue
 from consilience.journal.views.trials import TrialRow
+from consilience.node.durable import draft_of
 from consilience.node.reading import StudyReader
 
 _PROBLEM_FILE = "problem.toml"
@@ -152,9 +153,10 @@ def _is_known(reader: StudyReader, path: str, text: str) -> bool:
 def _write(root: Path, texts: dict[str, str]) -> None:
     for path, text in texts.items():
         target = (root / path).resolve()  # through a link, to the file that it names
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        temporary = draft_of(target)
         try:
-            temporary.write_bytes(text.encode(errors="surrogateescape"))
+            with temporary.open("xb") as file:
+                file.write(text.encode(errors="surrogateescape"))
             if target.exists():
                 temporary.chmod(target.stat().st_mode)
             temporary.replace(target)

@@ -10,7 +10,6 @@ Data flow: journal.db -> `export_journal` -> journal.jsonl -> `import_journal` -
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +29,7 @@ from consilience.journal.kinds import kind_named
 from consilience.journal.quarantine import Proof
 from consilience.journal.reader import JOURNAL_NAME
 from consilience.journal.store import Store
+from consilience.node.durable import draft_of
 from consilience.node.places import hide_from_git
 from consilience.node.verifying import fresh_keys, ring_of
 
@@ -69,7 +69,7 @@ def export_journal(state: Path, destination: Path) -> Exported:
         ConsilienceError: the file cannot be written.
     """
     store = Store.open(state / JOURNAL_NAME)
-    temporary = destination.with_name(f".{destination.name}.{os.getpid()}")
+    temporary = draft_of(destination)
     counts = {"events": 0, "blobs": 0}
 
     def counted() -> Iterator[Item]:
@@ -78,7 +78,7 @@ def export_journal(state: Path, destination: Path) -> Exported:
             yield item
 
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             file.writelines(lines(counted()))
             size = file.tell()
         temporary.replace(destination)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from consilience.core.bodies import RecordStatus
 from consilience.core.errors import ConsilienceError, EnvironmentLacksError, UsageError
 from consilience.core.untrusted import escape_controls, escape_formula, escape_json
 from consilience.journal.views.trials import TrialRow
+from consilience.node.durable import draft_of
 from consilience.node.packing import write_pack
 from consilience.node.provenance import prov_json
 from consilience.node.reading import StudyReader
@@ -51,11 +51,13 @@ def export(reader: StudyReader, destination: Path) -> int:
         hint = f"end it with one of {ends}, or name it {', '.join(_NAMED)} or audit-pack/"
         raise UsageError(f"cannot export to {destination.name!r}", hint=hint)
     data, rows = writer(reader)
-    temporary = destination.with_name(f".{destination.name}.{os.getpid()}")
+    temporary = draft_of(destination)
     try:
-        temporary.write_bytes(data)
+        with temporary.open("xb") as file:
+            file.write(data)
         temporary.replace(destination)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise ConsilienceError(
             f"cannot write {destination}: {error.strerror or error}", hint="name a writable place"
         ) from error

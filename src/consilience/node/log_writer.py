@@ -30,7 +30,7 @@ from consilience.node.identities import open_identity
 from consilience.node.identity_events import certified_in
 from consilience.node.places import UserPlaces
 from consilience.node.souls import is_complete, own_rows
-from consilience.node.verifying import ring_of
+from consilience.node.verifying import refuse_retired, ring_of
 from consilience.node.writing import open_writer
 
 _REVOKED = "move its file (beside the key, `witness.json`) away: the next checkpoint makes and certifies a new one"
@@ -71,6 +71,7 @@ def open_log(state: Path, places: UserPlaces, key: Path, passphrase: str) -> Ite
     own = own_witness(places, key, passphrase)
     journal = open_writer(state, own.identity, SystemClock(), passphrase=passphrase)
     try:
+        refuse_retired(journal.store, own.identity.did, own.identity.key_did)
         hive = next(iter(journal.hives()), None)
         if hive is None:
             raise NotFoundError(f"no study in the journal in {state}", hint="`consilience run` begins one")

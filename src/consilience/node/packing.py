@@ -14,7 +14,6 @@ import csv
 import importlib.resources
 import io
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from consilience.core.events import Event
 from consilience.core.untrusted import escape_controls, escape_formula
 from consilience.journal.store import Store
 from consilience.journal.views.leaderboard import BoardRow
+from consilience.node.durable import draft_of
 from consilience.node.reading import StudyReader
 from consilience.trials.executors.folders import remove
 
@@ -80,7 +80,7 @@ def write_pack(reader: StudyReader, destination: Path) -> int:
     """
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         raise UsageError(f"{destination} exists already", hint="name a new folder, or an empty one")
-    temporary = destination.with_name(f".{destination.name}.{os.getpid()}")
+    temporary = draft_of(destination)
     try:
         temporary.mkdir(parents=True)
         events = _write_files(reader, temporary)

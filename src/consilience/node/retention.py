@@ -21,8 +21,9 @@ from msgspec.structs import replace
 from consilience.core.bodies import HiveFounded, StudyConfigured
 from consilience.core.bodies_journal import BlobsErased
 from consilience.core.errors import NotFoundError, RetentionError, UsageError
-from consilience.core.ports import Clock, Signer
+from consilience.core.ports import Clock
 from consilience.core.untrusted import one_capped_line
+from consilience.identity.keys import Identity
 from consilience.journal.erasure import ErasureView, erase_bytes, read_erasures
 from consilience.journal.feed import read_event
 from consilience.journal.journal import Journal
@@ -31,6 +32,7 @@ from consilience.journal.reader import JournalReader
 from consilience.node.identities import open_identity
 from consilience.node.places import UserPlaces
 from consilience.node.settings import Settings
+from consilience.node.verifying import refuse_retired
 from consilience.node.writing import open_writer
 from consilience.trials.executors.folders import remove
 
@@ -90,7 +92,7 @@ class _Known(Struct, frozen=True, kw_only=True):
     days: dict[str, int | None]
 
 
-def signer_of(settings: Settings, places: UserPlaces, passphrase: str) -> Signer:
+def signer_of(settings: Settings, places: UserPlaces, passphrase: str) -> Identity:
     """Return the user's key, which signs the tombstones.
 
     Raises:
@@ -136,16 +138,18 @@ def plan(reader: JournalReader, wish: Wish, author: str, now_ms: int) -> Plan:
     return Plan(chosen=found, pending=pending, bytes=size, younger=younger, others=others)
 
 
-def retain(state: Path, wish: Wish, signer: Signer, places: UserPlaces, clock: Clock) -> Retained:
+def retain(state: Path, wish: Wish, signer: Identity, places: UserPlaces, clock: Clock) -> Retained:
     """Erase, with tombstones, and complete what an earlier run left undone.
 
     Raises:
         RetentionError, NotFoundError: see `plan`.
         LockedError: a run writes the journal.
+        IdentityError: the journal holds that the signer's key was retired or revoked.
         JournalError: the bytes could not be taken out; giving the command again completes it.
     """
     journal = open_writer(state, signer, clock)
     try:
+        refuse_retired(journal.store, signer.did, signer.key_did)
         found = plan(journal, wish, signer.did, clock.now_ms())
         tombstones = [event for hive in found.chosen for event in _bury(journal, places, found, hive, _rule(wish))]
         names = [name for group in found.chosen.values() for name in group]

@@ -32,7 +32,7 @@ from consilience.journal.queries import identity_hives
 from consilience.journal.reader import JournalReader
 from consilience.node.genesis import ensure_genesis, has_genesis, is_certified
 from consilience.node.places import UserPlaces
-from consilience.node.verifying import ring_of
+from consilience.node.verifying import refuse_retired, ring_of
 from consilience.node.writing import open_writer
 
 Begin = Callable[[Journal], None]
@@ -155,7 +155,8 @@ def carry_identity(journal: Journal, places: UserPlaces, identity: Identity, clo
     Returns what is missing in words, "" where nothing is.
 
     Raises:
-        IdentityError: the key in force is a later one, and nothing in the study's journal would tell how it came to be.
+        IdentityError: the study's journal knows that the key was retired or revoked; or the key is a later one, and
+            nothing in that journal would tell how it came to be.
     """
     soul = own_rows(places, identity, clock, passphrase)
     missing = carry(journal, soul, ring_of(journal.store))
@@ -164,6 +165,7 @@ def carry_identity(journal: Journal, places: UserPlaces, identity: Identity, clo
         raise IdentityError(
             f"the change to the key in {places.key} cannot be told here: {missing or 'it has no event'}", hint=hint
         )
+    refuse_retired(journal.store, identity.did, identity.key_did)
     return missing
 
 

@@ -10,6 +10,7 @@ Data flow: Store -> events about keys -> KeysView -> KeyRing -> `verify`, `check
 
 from __future__ import annotations
 
+from consilience.core.errors import IdentityError
 from consilience.identity.keyring import KeyRing
 from consilience.identity.proofs import StatementProofs
 from consilience.journal.feed import Row, check_row
@@ -57,3 +58,20 @@ def key_rows(store: Store, before: int | None = None) -> list[Row]:
     last = None if before is None else max(before - 1, FIRST_POSITION)
     found = [row for kind in KEY_KINDS for row in store.rows(kind=kind, to=last)]
     return sorted(found, key=lambda row: row.position)
+
+
+def refuse_retired(store: Store, author: str, key: str) -> None:
+    """Refuse a key of which the journal knows that it signs nothing more: what it wrote would spoil the journal.
+
+    A key file that came back from a backup is such a key, and so is a stolen one.
+
+    Raises:
+        IdentityError: the key was replaced, or the identity was revoked.
+    """
+    state = keys_of(store).state(author)
+    if key in [span.key for span in state.spans[:-1]]:
+        hint = f"restore the file of the key in force, {state.key}"
+        raise IdentityError(f"the key {key} was replaced by a rotation that this journal holds", hint=hint)
+    if state.revoked is not None:
+        hint = "make another identity: `consilience id new`"
+        raise IdentityError(f"the identity {author} was revoked, and this journal holds the event", hint=hint)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from consilience.core.errors import EXIT_DONE, UsageError
-from consilience.core.ports import Signer
+from consilience.identity.keys import Identity
 from consilience.interfaces.cli import options
 from consilience.interfaces.cli.output import emit
 from consilience.journal.reader import JournalReader
@@ -67,7 +67,7 @@ def _planned(path: Path, wish: Wish, state: str) -> Plan:
         reader.close()
 
 
-def _signer(state: str) -> Signer:
+def _signer(state: str) -> Identity:
     settings = options.resolve_settings(None, {"state": state or None})
     return signer_of(settings, options.places(), options.passphrase())
 
