@@ -41,11 +41,11 @@ import rfc8785
 
 from consilience.core.canonical import canonical_bytes
 from consilience.identity.did import decode_did
-from consilience.identity.keys import EnvelopeVerifier
 from consilience.journal.feed import Row
 from consilience.journal.reader import JOURNAL_NAME
 from consilience.journal.store import Store
 from consilience.journal.verify import verify_store
+from consilience.node.verifying import fresh_keys, fresh_ring
 from journal_bars import APPENDS, FLAT, VERIFYING, Bar, show_bars, told
 from journal_events import GROUP, build_journal, identity_of
 
@@ -114,7 +114,7 @@ def verify_rate(path: Path, jobs: int) -> float:
     store = Store.open(path)
     try:
         started = CLOCK()
-        report = verify_store(store, EnvelopeVerifier(), jobs=jobs)
+        report = verify_store(store, fresh_ring(), keys=fresh_keys, jobs=jobs)  # as `consilience verify` does
         seconds = CLOCK() - started
     finally:
         store.close()
