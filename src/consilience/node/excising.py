@@ -24,7 +24,7 @@ from consilience.core.events import Event
 from consilience.core.untrusted import one_capped_line
 from consilience.journal.authority import authority_of
 from consilience.journal.excision import Excisions, taking_back_fault
-from consilience.journal.kinds import kind_named
+from consilience.journal.kinds import BY_NAME, kind_named
 from consilience.journal.views.trials import TrialRow
 from consilience.node import reports
 from consilience.node.reading import StudyReader, is_number
@@ -97,7 +97,7 @@ def plan_excision(reader: StudyReader, name: str, reason: str, author: str) -> P
             f"{_words(reader, target)} is excised already, by {found.event[:16]}", hint="--withdraw takes that back"
         )
     if fault := authority_of(reader.events, reader.acts_for).fault(author, target):
-        raise ExcisionError(f"{_words(reader, target)} cannot be excised: {fault}", hint=_may(author))
+        raise ExcisionError(f"{_words(reader, target)} cannot be excised: {fault}", hint=_mend(target, author))
     body = ResultExcised(target=target.id, reason=_reason(reason))
     return Plan(body=body, preview=_preview(reader, body, target, author))
 
@@ -182,6 +182,11 @@ def _reason(text: str) -> str:
     if not reason:
         raise UsageError("an excision needs a reason", hint='--reason "what was wrong with the result"')
     return reason
+
+
+def _mend(target: Event, author: str) -> str:
+    kind = BY_NAME.get(target.fields.kind)
+    return _may(author) if kind is not None and kind.result else "name a trial, or a candidate: `consilience board`"
 
 
 def _may(author: str) -> str:
