@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from conftest import EVALUATOR, PROBLEM, Machine
+
 from consilience.core.errors import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_USAGE, EXIT_VERIFICATION
 from consilience.interfaces.cli.main import main
 from consilience.journal.reader import JOURNAL_NAME

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from conftest import Shell
 from msgspec.structs import replace
 
-from conftest import Shell
 from consilience.core.bodies import CandidateProposed, StudyConfigured, TrialFinished, TrialStarted, VerdictReached
 from consilience.core.study import Budget
 from consilience.identity.keys import Identity
