@@ -19,7 +19,7 @@ import pytest
 def no_tracker() -> Iterator[None]:
     """End the process with which multiprocessing tracks what it shares: it would stay for as long as we run."""
     yield
-    tracker: object = resource_tracker._resource_tracker  # type: ignore[attr-defined]  # noqa: SLF001  no public way
+    tracker: object = resource_tracker._resource_tracker  # noqa: SLF001  there is no public way
     if getattr(tracker, "_pid", None) is not None:
         gc.collect()  # semaphores are given back as their pools go
         tracker._stop()  # type: ignore[attr-defined]  # noqa: SLF001
