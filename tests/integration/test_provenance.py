@@ -88,7 +88,7 @@ def test_everything_that_was_made_done_and_who_did_it(study: KeptStudy) -> None:
     entities = ["c8e:Candidate", "c8e:Noise", "c8e:Outcome", "c8e:Outcome", "c8e:Specification", "c8e:Verdict"]
     assert kinds_of(found["entity"]) == entities
     assert kinds_of(found["activity"]) == ["c8e:Proposal", "c8e:Run", "c8e:Trial", "c8e:Trial"]
-    assert set(found["agent"]) == {ME.did, "operator:baseline", "software:consilience-0.1.0"}
+    assert set(found["agent"]) == {ME.did, "operator:o", "software:consilience-0.1.0"}
     assert all("prov:endTime" in thing for thing in found["activity"].values() if "Proposal" not in str(thing))
 
 
