@@ -165,10 +165,11 @@ def _open_to_write(source: Source, *, stays: bool) -> Snapshot | None:
             fold.file.mend = _mender(source, fold)
         if not stays:
             fold.stay_here()
-    except BaseException as error:
+    except (OSError, StateDamagedError):  # a snapshot is never needed
         lock.release()
-        if isinstance(error, OSError | StateDamagedError):
-            return None
+        return None
+    except BaseException:
+        lock.release()
         raise
     if stays:
         return Snapshot(source, fold, lock)

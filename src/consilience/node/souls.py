@@ -30,6 +30,7 @@ from consilience.journal.journal import Journal
 from consilience.journal.kinds import kind_named
 from consilience.journal.queries import identity_hives
 from consilience.journal.reader import JournalReader
+from consilience.journal.store import Store
 from consilience.node.genesis import ensure_genesis, has_genesis, is_certified
 from consilience.node.places import UserPlaces
 from consilience.node.verifying import refuse_retired, ring_of
@@ -72,12 +73,18 @@ def read_soul(places: UserPlaces, did: str) -> tuple[Row, ...]:
     Raises:
         JournalError: it cannot be read.
     """
+    return _read(places, lambda _: [identity_hive(did)])
+
+
+def _read(places: UserPlaces, hives: Callable[[Store], Iterable[str]]) -> tuple[Row, ...]:
+    """Return the rows of some hives of the soul journal, in order of arrival; none where there is no journal."""
     try:
         reader = JournalReader.open(places.soul)
     except NotFoundError:
         return ()
     try:
-        return tuple(reader.store.rows(hive=identity_hive(did)))
+        rows = [row for hive in hives(reader.store) for row in reader.store.rows(hive=hive)]
+        return tuple(sorted(rows, key=lambda row: row.position))
     finally:
         reader.close()
 
@@ -175,16 +182,8 @@ def operator_rows(places: UserPlaces, did: str) -> tuple[Row, ...]:
     Raises:
         JournalError: it cannot be read.
     """
-    try:
-        reader = JournalReader.open(places.soul)
-    except NotFoundError:
-        return ()
-    try:
-        hives = [hive for hive in identity_hives(reader.store, (did,)) if hive != identity_hive(did)]
-        rows = [row for hive in hives for row in reader.store.rows(hive=hive)]
-        return tuple(sorted(rows, key=lambda row: row.position))
-    finally:
-        reader.close()
+    own = identity_hive(did)
+    return _read(places, lambda store: [hive for hive in identity_hives(store, (did,)) if hive != own])
 
 
 def carry_operators(journal: Journal, places: UserPlaces, did: str) -> str:

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from consilience.core.bodies import VerdictReached
 from consilience.core.ports import Phase
 
 FADING = 0.98  # weight that a credit keeps at each new one of the same operator: about the last 50 count
@@ -29,6 +30,18 @@ REWARD_NEAR = 0.3  # a gain that was too small, or not beyond the noise
 REWARD_RAN = 0.05  # ran, and showed that the change does not help
 REWARD_IDLE = 0.01  # changed nothing at all: a waste of a trial
 REWARD_FAILED = 0.0
+
+
+def reward_of(verdict: VerdictReached, *, failed: bool) -> float:
+    """Return what a verdict earns the operator; `failed` tells of a candidate that failed or broke a constraint."""
+    if verdict.verdict == "promoted":
+        return REWARD_PROMOTED
+    if failed or verdict.verdict == "implausible":
+        return REWARD_FAILED
+    gain = verdict.figures.get("gain", 0.0)
+    if gain == 0.0:
+        return REWARD_IDLE
+    return REWARD_NEAR if gain > 0.0 else REWARD_RAN
 
 
 class Credit(Struct):

@@ -18,7 +18,6 @@ import bisect
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from consilience.core.bodies import (
@@ -36,40 +35,20 @@ from consilience.core.bodies import (
 from consilience.core.chance import panel_seed
 from consilience.core.events import Event
 from consilience.core.plausibility import beyond_bound
-from consilience.core.ports import Phase, Tried
+from consilience.core.ports import Tried
 from consilience.core.problem import Problem
 from consilience.core.study import StudySettings
 from consilience.journal.tables import Lists, Table
 from consilience.journal.views.budget import BudgetView
-from consilience.search.credit import (
-    REWARD_FAILED,
-    REWARD_IDLE,
-    REWARD_NEAR,
-    REWARD_PROMOTED,
-    REWARD_RAN,
-    Credit,
-    CreditBook,
-)
+from consilience.search.credit import CreditBook, reward_of
 from consilience.search.governor import Governor
+from consilience.search.kept_state import CELLS, LISTS, TABLES, Chosen, Floors
 from consilience.search.member import Member
 from consilience.search.noise import NoiseFloor, pool
 from consilience.search.recheck import recheck_fault
 
 POOL_SIZE = 12  # good candidates kept at hand as parents; lineage itself is in the journal
 RECENT_SIZE = 6  # latest candidates that novelty is measured against, beside the parents
-
-
-class Chosen(Struct, frozen=True, kw_only=True):
-    """The members that a state has at hand, by their events; "" is none."""
-
-    pool: tuple[str, ...]
-    recent: tuple[str, ...]
-    baseline: str
-    incumbent: str
-    open: tuple[str, ...]
-
-
-Floors = tuple[NoiseMeasured | None, NoiseFloor | None]
 
 
 class SearchState:
@@ -80,34 +59,9 @@ class SearchState:
         *(NoiseMeasured, VerdictReached, PhaseSwitched),
     )
 
-    cells: ClassVar[Mapping[str, Any]] = {
-        "settings": StudySettings | None,
-        "key": str,
-        **{f"budget.{name}": kind for name, kind in BudgetView.cells.items()},
-        "credit.operators": dict[str, Credit],
-        "governor.phase": Phase,
-        "governor.steps": int,
-        "governor.novelty_average": float,
-        "governor.without_promotion": int,
-        "in_flight": dict[str, TrialStarted],
-        "trials": int,
-        "contests": int,
-        "measured": NoiseMeasured | None,
-        "noise": NoiseFloor | None,
-        "_floors": dict[str, Floors],
-        "baseline_fault": str,
-        "_bound": float | None,
-        "chosen": Chosen,
-    }
-    tables: ClassVar[Mapping[str, Any]] = {
-        "members": Member,
-        "by_candidate": str,
-        "forms": str,
-        "started": TrialStarted,
-        "undone": str,
-        "_promotions": str,
-    }
-    lists: ClassVar[Mapping[str, Any]] = {"tried": Tried}
+    cells: ClassVar[Mapping[str, Any]] = CELLS
+    tables: ClassVar[Mapping[str, Any]] = TABLES
+    lists: ClassVar[Mapping[str, Any]] = LISTS
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -417,7 +371,8 @@ class SearchState:
         if promoted:
             self._promote(member, body.incumbent)
         self.governor.settle(promoted=promoted)
-        self.credit.settle(member.body.hypothesis.operator, _reward(member, body))
+        reward = reward_of(body, failed=bool(member.failure or member.violation))
+        self.credit.settle(member.body.hypothesis.operator, reward)
 
     def _promote(self, member: Member, incumbent: str) -> None:
         member.over = incumbent
@@ -438,14 +393,3 @@ class SearchState:
             return
         if promoted or self.noise.deterministic:
             self.noise = pool(self.noise, [tuple(member.scores.values())])
-
-
-def _reward(member: Member, body: VerdictReached) -> float:
-    if body.verdict == "promoted":
-        return REWARD_PROMOTED
-    if member.failure or member.violation or body.verdict == "implausible":
-        return REWARD_FAILED
-    gain = body.figures.get("gain", 0.0)
-    if gain == 0.0:
-        return REWARD_IDLE
-    return REWARD_NEAR if gain > 0.0 else REWARD_RAN
