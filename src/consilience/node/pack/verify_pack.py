@@ -326,7 +326,7 @@ class Pack:
             self.note(body["note"])
         for feed in sorted({event["feed"] for event in signed} - here):
             self.unchecked.append(f"checkpoints of feed {feed[:8]}: they are another log's, or events were taken out")
-        return f"{sum(fits.values())} checkpoints have the root of the events before them"
+        return f"checkpoints with the root of the events before them: {sum(fits.values())} of {len(fits)}"
 
     def note(self, note: str) -> None:
         """Check the Ed25519 signatures of a note by witness keys that the journal certifies."""
@@ -351,7 +351,7 @@ class Pack:
 
 
 NEVER = (
-    "that the board leaves nobody out, its order and bounds: `consilience replay` shows them",
+    "that the board leaves out what was excised and nobody else, its order and bounds: `consilience replay` shows them",
     "whether a score can be had again: `consilience rerun` does",
     "what the authors never signed, and who stands behind a DID",
     "the times in events: they are their authors' clocks",
